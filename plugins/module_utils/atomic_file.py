@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reading a file, and replacing it so that no reader and no crash ever meets half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+
+
+def read(path: str) -> bytes | None:
+    """The bytes of the file, or None where there is none. Raises OSError for every other failure."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return None
+
+
+def _sync_folder(folder: str) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _copy_attributes(path: str, handle: int) -> None:
+    """SELinux labels and the like. File systems without them say so, which is no loss."""
+    with contextlib.suppress(OSError, AttributeError):
+        for name in os.listxattr(path):
+            with contextlib.suppress(OSError):
+                os.setxattr(handle, name, os.getxattr(path, name))
+
+
+def replace(path: str, data: bytes, mode: int | None = None, owner: tuple[int, int] | None = None) -> None:
+    """Put `data` at `path` in one step: a temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    A symbolic link stays a link and its target is replaced. Mode, owner and extended attributes of the file that
+    is replaced are kept unless `mode` (permission bits) or `owner` (uid, gid) is given; a new file gets 0644.
+    Raises OSError (for example on a full disk); the old file is then untouched and no temporary file is left.
+    """
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    try:
+        existing: os.stat_result | None = os.stat(target)
+    except FileNotFoundError:
+        existing = None
+    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)}.", suffix=".headroom", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            if existing is not None:
+                _copy_attributes(target, stream.fileno())
+                owner = owner or (existing.st_uid, existing.st_gid)
+            if owner is not None and owner != (os.geteuid(), os.getegid()):
+                os.fchown(stream.fileno(), *owner)
+            kept = stat.S_IMODE(existing.st_mode) if existing is not None else 0o644
+            os.fchmod(stream.fileno(), kept if mode is None else mode)
+            os.fsync(stream.fileno())
+        os.rename(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def remove(path: str) -> None:
+    """Delete the file for good (the folder is synced); nothing happens where there is none."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    _sync_folder(os.path.dirname(os.path.realpath(path)))
