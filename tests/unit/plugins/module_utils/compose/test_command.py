@@ -7,10 +7,9 @@ from __future__ import annotations
 import shlex
 
 import pytest
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.command import CommandError, CommandLine
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.command import CommandError, CommandLine
 
 SET = [
     # (command, flag, value, command afterwards)
@@ -26,8 +25,10 @@ SET = [
     ("gunicorn app:app -- extra", "-w", 2, "gunicorn app:app -w 2 -- extra"),
     ("gunicorn -w 4 app:app --workers 3", "--workers", 2, "gunicorn app:app --workers 2"),
     ("python -m uvicorn app:app --workers 2", "--workers", 1, "python -m uvicorn app:app --workers 1"),
-    ("/venv/bin/python3.12 -u -m rq.cli worker -n a q", "--name", "b", "/venv/bin/python3.12 -u -m rq.cli worker -n b q"),
-    ("rq worker -u redis://h:6379/0 img --name w-1", "--max-jobs", 5, "rq worker -u redis://h:6379/0 img --name w-1 --max-jobs 5"),
+    ("/venv/bin/python3.12 -u -m rq.cli worker -n a q", "--name", "b",
+     "/venv/bin/python3.12 -u -m rq.cli worker -n b q"),
+    ("rq worker -u redis://h:6379/0 img --name w-1", "--max-jobs", 5,
+     "rq worker -u redis://h:6379/0 img --name w-1 --max-jobs 5"),
     ("rq worker-pool -n 3 img", "--num-workers", 1, "rq worker-pool -n 1 img"),
     ("celery -A app.w worker -c 4 -B", "--concurrency", 2, "celery -A app.w worker -c 2 -B"),
     ("dramatiq app -p 2 --queues a b", "--queues", ["a"], "dramatiq app -p 2 --queues a"),
@@ -36,10 +37,12 @@ SET = [
      'sh -c "alembic upgrade head && uvicorn app:app --workers 1"'),
     ("bash -ec 'exec gunicorn app:app -w 4 > /log 2>&1'", "-w", 2, "bash -ec 'exec gunicorn app:app -w 2 > /log 2>&1'"),
     ("sh -c 'uvicorn app:app > /log 2>&1'", "--workers", 1, "sh -c 'uvicorn app:app --workers 1 > /log 2>&1'"),
-    ("sh -c 'uvicorn app:app --workers $${W:-2} & wait'", "--workers", 1, "sh -c 'uvicorn app:app --workers $${W:-1} & wait'"),
+    ("sh -c 'uvicorn app:app --workers $${W:-2} & wait'", "--workers", 1,
+     "sh -c 'uvicorn app:app --workers $${W:-1} & wait'"),
     ("sh -c 'while true; do rq worker q --max-jobs 9; done'", "--max-jobs", 3,
      "sh -c 'while true; do rq worker q --max-jobs 3; done'"),
-    ("tini -- sh -c \"exec uvicorn a:a --workers '2'\"", "--workers", 1, "tini -- sh -c \"exec uvicorn a:a --workers '1'\""),
+    ("tini -- sh -c \"exec uvicorn a:a --workers '2'\"", "--workers", 1,
+     "tini -- sh -c \"exec uvicorn a:a --workers '1'\""),
     (["sh", "-c", "A=1 exec uvicorn app:app \\\n  --workers 2"], "--workers", 1,
      ["sh", "-c", "A=1 exec uvicorn app:app \\\n  --workers 1"]),
     (["sh", "-c", "exec uvicorn app:app \\\n  --port 80\n"], "--workers", 1,
@@ -49,12 +52,15 @@ SET = [
     (["uvicorn", "app:app"], "--workers", 1, ["uvicorn", "app:app", "--workers", "1"]),
     (["./wait-for-it.sh", "db:5432", "--", "uvicorn", "a:a", "--workers", "2"], "--workers", 1,
      ["./wait-for-it.sh", "db:5432", "--", "uvicorn", "a:a", "--workers", "1"]),
-    ("redis-server --appendonly yes --maxmemory 512mb --maxmemory-policy allkeys-lru", "--maxmemory-policy", "noeviction",
+    ("redis-server --appendonly yes --maxmemory 512mb --maxmemory-policy allkeys-lru", "--maxmemory-policy",
+     "noeviction",
      "redis-server --appendonly yes --maxmemory 512mb --maxmemory-policy noeviction"),
-    ("redis-server /etc/redis.conf --MaxMemory 1gb", "--maxmemory", "96mb", "redis-server /etc/redis.conf --MaxMemory 96mb"),
+    ("redis-server /etc/redis.conf --MaxMemory 1gb", "--maxmemory", "96mb",
+     "redis-server /etc/redis.conf --MaxMemory 96mb"),
     ("redis-server\n  --save 60 1\n  --appendonly yes\n", "--maxmemory", "96mb",
      "redis-server\n  --save 60 1\n  --appendonly yes\n  --maxmemory 96mb\n"),
-    ('redis-server --requirepass "${REDIS_PASSWORD}" --save 60 1', "--save", "", 'redis-server --requirepass "${REDIS_PASSWORD}" --save \'\''),
+    ('redis-server --requirepass "${REDIS_PASSWORD}" --save 60 1', "--save", "",
+     'redis-server --requirepass "${REDIS_PASSWORD}" --save \'\''),
     ("redis-server --save '' --port 1", "--save", ["60", "1"], "redis-server --save 60 1 --port 1"),
     ("redis-server --save '' --port 1", "--save", "60 1", "redis-server --save '60 1' --port 1"),
     (["redis-server", "--save", "60", "1", "--port", "1"], "--save", ["900", "1", "300", "10"],
@@ -63,8 +69,10 @@ SET = [
      ["sh", "-c", "valkey-server --requirepass $$REDIS_PASSWORD --maxmemory 96mb # from the environment"]),
     ("sh -c \"redis-server --requirepass \\\"$$PASS\\\" --maxmemory 1gb\"", "--maxmemory", "2gb",
      "sh -c \"redis-server --requirepass \\\"$$PASS\\\" --maxmemory 2gb\""),
-    ("sh -c \"redis-server --appendonly yes\"", "--save", "60 1", "sh -c \"redis-server --appendonly yes --save '60 1'\""),
-    ("sh -c 'redis-server --appendonly yes'", "--save", "60 1", r"""sh -c 'redis-server --appendonly yes --save '\''60 1'\'''"""),
+    ("sh -c \"redis-server --appendonly yes\"", "--save", "60 1",
+     "sh -c \"redis-server --appendonly yes --save '60 1'\""),
+    ("sh -c 'redis-server --appendonly yes'", "--save", "60 1",
+     r"""sh -c 'redis-server --appendonly yes --save '\''60 1'\'''"""),
 ]  # fmt: skip
 
 
@@ -195,7 +203,12 @@ WORDS = st.text(alphabet="ab1'\" \\`#;&|<>()=", max_size=6)
 def test_any_words_survive_a_change(words, value):
     """The unquoted words are what a shell (here: shlex) sees, whatever quoting it takes."""
     listed = ["nginx", *words, "--flag", "old"]
-    for command in (listed, shlex.join(listed), ["sh", "-c", shlex.join(listed)], shlex.join(["sh", "-c", shlex.join(listed)])):
+    for command in (
+        listed,
+        shlex.join(listed),
+        ["sh", "-c", shlex.join(listed)],
+        shlex.join(["sh", "-c", shlex.join(listed)]),
+    ):
         changed = CommandLine.parse(command).with_flag("--flag", value)
         assert type(changed.value) is type(command)
         outer = changed.value if isinstance(changed.value, list) else shlex.split(changed.value)
