@@ -70,7 +70,7 @@ def test_damaged_journal_is_refused_and_kept(root, text):
         stream.write(text)
     with pytest.raises(JournalError):
         journal.read_only()
-    assert open(journal.path).read() == text
+    assert atomic_file.read(journal.path) == text.encode()
 
 
 def _hold(root, started, release):

@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All tests of the project, part by part: what `bin/test` runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sandbox.environment import ROOT
+from sandbox.process import run, say
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+# ansible-test downloads a script of this name from a place that not every machine reaches; pip comes with Python too.
+GET_PIP = """\
+import subprocess
+import sys
+
+wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
+subprocess.check_call([sys.executable, "-m", "ensurepip", "--upgrade", "--default-pip"])
+subprocess.check_call([sys.executable, "-m", "pip", "install", *wanted])
+"""
+
+
+class Failed(Exception):
+    """A part of the tests failed; its output has been printed."""
+
+
+def call(*argv: str, cwd: Path = ROOT) -> None:
+    """Run a program with its output shown. Raises Failed when it does not end with code 0."""
+    status = subprocess.run(argv, cwd=cwd, check=False, stdin=subprocess.DEVNULL).returncode
+    if status:
+        raise Failed(f"{' '.join(argv)} ended with code {status}")
+
+
+def staged_copy(folder: str) -> Path:
+    """Copy the checkout into a folder that is named like the collection, which is the only place ansible-test works in."""
+    target = Path(folder) / "ansible_collections/smallhost/headroom"
+    target.mkdir(parents=True)
+    names = run(["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+    present = [name for name in names.split("\0") if name and (ROOT / name).exists()]
+    archive = Path(folder) / "checkout.tar"
+    run(["tar", "-C", str(ROOT), "--null", "-T", "-", "-cf", str(archive)], stdin="\0".join(present).encode())
+    run(["tar", "-C", str(target), "-xf", str(archive)])
+    run(["git", "-C", str(target), "init", "-q"])
+    run(["git", "-C", str(target), "add", "-A"])
+    return target
+
+
+def ansible_test(*arguments: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        call("ansible-test", *arguments, "--python", PYTHON, "--color", "no", cwd=staged_copy(folder))
+
+
+def lint() -> None:
+    call("ruff", "check", ".")
+    call("ruff", "format", "--check", ".")
+    call("mypy", "--no-error-summary", "plugins/module_utils", "sandbox")
+    call("ansible-lint", "--offline", "--profile", "production")
+
+
+def sanity() -> None:
+    script = Path.home() / ".ansible/test/cache/get_pip_24_2.py"
+    if not script.exists():
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text(GET_PIP)
+    ansible_test("sanity", "--local", "--requirements")
+
+
+def units() -> None:
+    ansible_test("units", "--local", "--requirements")
+    call("pytest", "-q", "tests/sandbox/unit")
+
+
+def integration() -> None:
+    call(sys.executable, "-m", "sandbox", "engine")
+    ansible_test("integration", "--local", "--requirements", "--allow-root", "--allow-destructive")
+
+
+def molecule() -> None:
+    call("molecule", "test", "--all")
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    part.__name__: part for part in (lint, sanity, units, integration, molecule)
+}
+FAST = ("lint", "sanity", "units")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bin/test", description="Run all tests, or only some parts of them.")
+    parser.add_argument("--fast", action="store_true", help=f"only {', '.join(FAST)}")
+    parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="only these parts")
+    options = parser.parse_args()
+    parts = options.part or (FAST if options.fast else list(PARTS))
+    os.environ.setdefault("LC_ALL", "C.UTF-8")
+    for part in parts:
+        say(f"tests: {part}")
+        began = time.monotonic()
+        try:
+            PARTS[part]()
+        except Failed as failure:
+            say(f"tests: {part} FAILED after {time.monotonic() - began:.0f} s: {failure}")
+            return 1
+        say(f"tests: {part} passed in {time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
