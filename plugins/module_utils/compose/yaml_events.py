@@ -1,0 +1,120 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PyYAML's pure-Python parser, brought nearer to the parser that Compose uses, with the positions of ``-`` and ``:``.
+
+The pure one, not libyaml's: its marks are exact character offsets on every platform, with CRLF and wide characters.
+"""
+
+from __future__ import annotations
+
+import traceback
+import typing as t
+
+try:
+    from yaml import events
+    from yaml.error import MarkedYAMLError, YAMLError
+    from yaml.parser import Parser
+    from yaml.reader import Reader
+    from yaml.scanner import Scanner
+    from yaml.tokens import ScalarToken
+except ImportError:
+    YAML_IMPORT_ERROR: str | None = traceback.format_exc()
+    Parser = Reader = Scanner = object
+else:
+    YAML_IMPORT_ERROR = None
+
+BREAKS = "\r\n\x85\u2028\u2029"
+_BLANKS = " \t"
+_END = "\0" + BREAKS
+
+
+class Events(Reader, Scanner, Parser):
+    """The events of one text. ``dashes`` and ``colons`` are offsets of the block entry and value indicators read."""
+
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        self.dashes: list[int] = []
+        self.colons: list[int] = []
+        self.questions: list[int] = []
+
+    def fetch_block_entry(self) -> None:
+        self.dashes.append(self.index)
+        super().fetch_block_entry()
+
+    def fetch_value(self) -> None:
+        self.colons.append(self.index)
+        super().fetch_value()
+
+    def fetch_key(self) -> None:
+        self.questions.append(self.index)
+        super().fetch_key()
+
+    def scan_to_next_token(self) -> None:
+        """Skip a tab too where it separates tokens (after ``:``, before a comment), as libyaml and go-yaml do."""
+        while True:
+            while self.peek() == " " or (self.peek() == "\t" and (self.flow_level or not self.allow_simple_key)):
+                self.forward()
+            if self.peek() == "\t" and self._only_comment_ahead():
+                self._skip_to_break()
+            if self.peek() == "#":
+                self._skip_to_break()
+            if not self.scan_line_break():
+                return
+            if not self.flow_level:
+                self.allow_simple_key = True
+
+    def _only_comment_ahead(self) -> bool:
+        length = 0
+        while self.peek(length) in _BLANKS:
+            length += 1
+        return self.peek(length) == "#" or self.peek(length) in _END
+
+    def _skip_to_break(self) -> None:
+        while self.peek() not in _END:
+            self.forward()
+
+    def scan_plain(self) -> t.Any:
+        """Read an unquoted scalar by go-yaml's rules: ``a?b`` and ``a:b`` are text inside of ``[]`` and ``{}`` too."""
+        chunks: list[str] = []
+        spaces: list[str] | None = []
+        start = end = self.get_mark()
+        indent = self.indent + 1
+        while self.peek() != "#":
+            length = self._plain_length()
+            if length == 0:
+                break
+            self.allow_simple_key = False
+            chunks.extend(spaces or [])
+            chunks.append(self.prefix(length))
+            self.forward(length)
+            end = self.get_mark()
+            spaces = self.scan_plain_spaces(indent, start)
+            if not spaces or (not self.flow_level and self.column < indent):
+                break
+        return ScalarToken("".join(chunks), True, start, end)
+
+    def _plain_length(self) -> int:
+        length = 0
+        while self.peek(length) not in _BLANKS + _END:
+            character, following = self.peek(length), self.peek(length + 1)
+            if character == ":" and following in _BLANKS + _END:
+                break
+            if self.flow_level and (character in ",[]{}" or (character == "?" and following in " " + _END)):
+                break
+            length += 1
+        return length
+
+
+def read_events(text: str) -> tuple[list[t.Any], Events]:
+    """Return all parser events of a text, and the parser with its offsets. Raises yaml.YAMLError."""
+    parser = Events(text)
+    found = []
+    while parser.check_event():
+        found.append(parser.get_event())
+    return found, parser
+
+
+__all__ = ["BREAKS", "YAML_IMPORT_ERROR", "Events", "MarkedYAMLError", "YAMLError", "events", "read_events"]
