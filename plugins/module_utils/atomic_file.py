@@ -10,6 +10,7 @@ import contextlib
 import os
 import stat
 import tempfile
+from typing import BinaryIO
 
 
 def read(path: str) -> bytes | None:
@@ -69,6 +70,30 @@ def replace(path: str, data: bytes, mode: int | None = None, owner: tuple[int, i
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+def overwrite(path: str, data: bytes) -> None:
+    """Put `data` into the existing file itself: for one that is bind-mounted, where a rename would break the mount.
+
+    Not atomic: a reader may meet half of it. When writing fails, the bytes before are put back as far as possible.
+    Raises OSError.
+    """
+    with open(path, "r+b") as stream:
+        before = stream.read()
+        try:
+            _rewrite(stream, data)
+        except OSError:
+            with contextlib.suppress(OSError):
+                _rewrite(stream, before)
+            raise
+
+
+def _rewrite(stream: BinaryIO, data: bytes) -> None:
+    stream.seek(0)
+    stream.write(data)
+    stream.truncate()
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def remove(path: str) -> None:

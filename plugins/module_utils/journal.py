@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import fcntl
 import hashlib
 import json
@@ -178,10 +179,13 @@ class Journal:
         """The files that this owner has written and not undone."""
         return sorted(path for path, layers in self._files.items() if any(la["owner"] == owner for la in layers))
 
-    def write_file(self, owner: str, path: str, data: bytes | None, mode: int | None = None) -> None:
+    def write_file(
+        self, owner: str, path: str, data: bytes | None, mode: int | None = None, in_place: bool = False
+    ) -> None:
         """Write the file (None deletes it) after filing the bytes that stand there now.
 
-        `mode` is given to a new file only. Raises OSError; the file is then as it was.
+        `mode` is given to a new file only. `in_place` keeps the inode (see atomic_file.overwrite), now and when it is
+        undone. Raises OSError; the file is then as it was.
         """
         path = os.path.realpath(path)
         current = atomic_file.read(path)
@@ -193,9 +197,9 @@ class Journal:
             # The digest of the text that is being replaced stays: a run may be killed between here and the rename.
             top["after_digests"] = [_digest(current), _digest(data)]
         else:
-            layers.append(self._layer(owner, path, current, data))
+            layers.append({**self._layer(owner, path, current, data), "in_place": in_place})
         self._save()
-        self._put(path, data, mode if current is None else None)
+        self._put(path, data, mode if current is None else None, in_place=in_place)
 
     @staticmethod
     def _layer(owner: str, path: str, before: bytes | None, after: bytes | None) -> dict[str, Any]:
@@ -211,10 +215,18 @@ class Journal:
             "attributes": attributes,
         }
 
-    @staticmethod
-    def _put(path: str, data: bytes | None, mode: int | None = None, owner: tuple[int, int] | None = None) -> None:
+    def _put(
+        self,
+        path: str,
+        data: bytes | None,
+        mode: int | None = None,
+        owner: tuple[int, int] | None = None,
+        in_place: bool = False,
+    ) -> None:
         if data is None:
             atomic_file.remove(path)
+        elif in_place:
+            atomic_file.overwrite(path, data)
         else:
             atomic_file.replace(path, data, mode=mode, owner=owner)
 
@@ -245,12 +257,19 @@ class Journal:
         self._save()
         return outcome
 
+    def preview_undo(
+        self, owner: str, path: str, inverse: Callable[[bytes], bytes | None]
+    ) -> tuple[str, bytes | None]:
+        """What `undo_file` would return, and the bytes it would leave (None: no file). Changes nothing: check mode."""
+        trial = _Trial(self, os.path.realpath(path))
+        return trial.undo_file(owner, path, inverse), trial.text
+
     def _restore(self, path: str, current: bytes | None, layer: dict[str, Any]) -> None:
         before = _decode(layer["before"])
         if before != current:
             attributes = layer["attributes"] or {}
             owner = (attributes["uid"], attributes["gid"]) if attributes else None
-            self._put(path, before, attributes.get("mode"), owner)
+            self._put(path, before, attributes.get("mode"), owner, layer.get("in_place", False))
 
     def _rebase(
         self,
@@ -285,6 +304,29 @@ class Journal:
                 # The last digest is that of the text about to be replaced: the run may be killed before it is.
                 layer["after_digests"] = [follower, _digest(current)]
             follower, unbroken = layer["before_digest"], True
+        in_place = any(layer.get("in_place") for layer in layers)
         layers[:] = [layer for layer in layers if layer["owner"] != owner]
         if new != current:
-            self._put(path, new)
+            self._put(path, new, in_place=in_place)
+
+
+class _Trial(Journal):
+    """A copy of a journal that only notes what it would write."""
+
+    def __init__(self, journal: Journal, path: str) -> None:
+        super().__init__(journal.scope, os.path.dirname(journal.folder))
+        self._files = copy.deepcopy(journal._files)
+        self.text = atomic_file.read(path)
+
+    def _save(self) -> None:
+        """Nothing is kept."""
+
+    def _put(
+        self,
+        path: str,
+        data: bytes | None,
+        mode: int | None = None,
+        owner: tuple[int, int] | None = None,
+        in_place: bool = False,
+    ) -> None:
+        self.text = data

@@ -199,7 +199,7 @@ def test_run_killed_between_journal_and_file(root, compose, monkeypatch):
     with Journal("bot", root).locked() as journal:
         journal.write_file("one", compose, b"original\none\n")
         with monkeypatch.context() as patch:
-            patch.setattr(Journal, "_put", lambda *args: None)
+            patch.setattr(Journal, "_put", lambda *args, **kwargs: None)
             journal.write_file("one", compose, b"original\nONE\n")
     assert atomic_file.read(compose) == b"original\none\n"
     with Journal("bot", root).locked() as journal:
@@ -233,3 +233,16 @@ def test_failed_write_leaves_old_file_and_no_temporary(tmp_path, compose, monkey
         atomic_file.replace(compose, b"new\n")
     assert atomic_file.read(compose) == b"original\n"
     assert os.listdir(tmp_path) == ["compose.yaml"]
+
+
+def test_a_file_written_in_place_keeps_its_inode(tmp_path):
+    """A bind-mounted file is its inode: a rename would leave the container with the old one."""
+    path = tmp_path / "redis.conf"
+    path.write_bytes(b"maxmemory 1gb\n")
+    inode = path.stat().st_ino
+    journal = Journal("bot", str(tmp_path / "state"))
+    with journal.locked():
+        journal.write_file("one", str(path), b"maxmemory 96mb\n", in_place=True)
+        assert path.read_bytes() == b"maxmemory 96mb\n"
+        assert journal.undo_file("one", str(path), lambda text: text) == "restored"
+    assert (path.read_bytes(), path.stat().st_ino) == (b"maxmemory 1gb\n", inode)
