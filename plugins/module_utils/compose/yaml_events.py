@@ -16,7 +16,7 @@ try:
     from yaml.error import MarkedYAMLError, YAMLError
     from yaml.parser import Parser
     from yaml.reader import Reader
-    from yaml.scanner import Scanner
+    from yaml.scanner import Scanner, ScannerError
     from yaml.tokens import ScalarToken
 except ImportError:
     YAML_IMPORT_ERROR: str | None = traceback.format_exc()
@@ -77,7 +77,7 @@ class Events(Reader, Scanner, Parser):
             self.forward()
 
     def scan_plain(self) -> t.Any:
-        """Read an unquoted scalar by go-yaml's rules: ``a?b`` and ``a:b`` are text inside of ``[]`` and ``{}`` too."""
+        """Read an unquoted scalar by go-yaml's rules: ``a:b`` is text inside of ``[]``, too, and tabs may be inside."""
         chunks: list[str] = []
         spaces: list[str] | None = []
         start = end = self.get_mark()
@@ -102,10 +102,39 @@ class Events(Reader, Scanner, Parser):
             character, following = self.peek(length), self.peek(length + 1)
             if character == ":" and following in _BLANKS + _END:
                 break
-            if self.flow_level and (character in ",[]{}" or (character == "?" and following in " " + _END)):
+            if self.flow_level and character in ",?[]{}":
                 break
             length += 1
         return length
+
+    def scan_plain_spaces(self, indent: int, start: t.Any) -> list[str] | None:
+        """Return what stands for the blanks and line breaks inside of an unquoted scalar, None where it ends."""
+        length = 0
+        while self.peek(length) in _BLANKS:
+            length += 1
+        blanks = self.prefix(length)
+        self.forward(length)
+        if self.peek() not in BREAKS:
+            return [blanks] if blanks else []
+        first = self.scan_line_break()
+        self.allow_simple_key = True
+        breaks: list[str] = []
+        while not self._at_document_mark():
+            if self.peek() == "\t" and self.column < indent:
+                raise ScannerError(
+                    "while scanning a plain scalar", start, "found a tab in the indentation", self.get_mark()
+                )
+            if self.peek() in _BLANKS:
+                self.forward()
+            elif self.peek() in BREAKS:
+                breaks.append(self.scan_line_break())
+            else:
+                folded = [first] if first != "\n" else [] if breaks else [" "]
+                return [*folded, *breaks]
+        return None
+
+    def _at_document_mark(self) -> bool:
+        return self.column == 0 and self.prefix(3) in ("---", "...") and self.peek(3) in _BLANKS + _END
 
 
 def read_events(text: str) -> tuple[list[t.Any], Events]:

@@ -9,6 +9,7 @@ Compose parses its files with go-yaml v3 into untyped data. The rules here follo
 
 from __future__ import annotations
 
+import datetime
 import re
 import typing as t
 
@@ -101,14 +102,22 @@ def resolve_plain(text: str) -> t.Any:
         return _SPECIAL_FLOATS[text]
     if text[0] not in "+-.0123456789":
         return text
-    if _TIMESTAMP.match(text):
+    if _TIMESTAMP.match(text) and _is_day(text):
         return Timestamp(text)
-    digits = text.replace("_", "")
+    digits = text if text[0] == "." else text.replace("_", "")
     if _INT.match(digits):
         number = _go_int(digits)
         if -(2**63) <= number < 2**64:
             return number
     return float(digits) if _FLOAT.match(digits) else text
+
+
+def _is_day(text: str) -> bool:
+    try:
+        datetime.date(*(int(part) for part in re.findall(r"[0-9]+", text)[:3]))
+    except ValueError:
+        return False
+    return True
 
 
 def _go_int(digits: str) -> int:

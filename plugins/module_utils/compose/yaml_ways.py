@@ -13,20 +13,12 @@ import re
 import typing as t
 
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import yaml_fragment, yaml_places
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_data import nest
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_fragment import MERGE, Alias, Source
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_places import Path, Place, Splice, Walk
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_tree import Node, Tree, TreeError
 
 _WORD = re.compile(r"\S+")
-
-
-def nest(path: Path, value: t.Any) -> t.Any:
-    """Return the collections that hold a value at a path where nothing is yet."""
-    for key in reversed(path):
-        if isinstance(key, int) and key != 0:
-            raise TreeError(f"there is no list yet, so {key} is not one of its entries")
-        value = [value] if isinstance(key, int) else {key: value}
-    return value
 
 
 def ways_to_set(tree: Tree, path: Path, value: t.Any) -> t.Iterator[list[Splice]]:
@@ -200,6 +192,13 @@ def moved_anchors(tree: Tree, gone: Node) -> list[Splice]:
             place = t.cast(Place, yaml_places.place_of(tree, outside[0]))
             splices += yaml_places.put(tree, place, yaml_fragment.fragment_of(tree, node), f"&{node.anchor}")
     return splices
+
+
+def ways_to_insert(tree: Tree, path: Path, value: t.Any) -> t.Iterator[list[Splice]]:
+    """Yield ways of putting a value into a list before the entry at an index."""
+    walk = yaml_places.walk(tree, path[:-1])
+    if walk.state == "found" and walk.last.value.kind == "seq":
+        yield from yaml_places.add(tree, walk.last, path[-1], value)
 
 
 def ways_to_delete(tree: Tree, path: Path) -> t.Iterator[list[Splice]]:

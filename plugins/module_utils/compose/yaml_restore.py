@@ -1,0 +1,149 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands at a path before a change, and bringing it back.
+
+Beside the value, the text around it is remembered: as a rule the service's. If making our changes in that text again
+gives, byte for byte, the text of now, then nobody else has touched it, and the remembered text without this change is
+what has to come back. If not, only the value goes back into the text as it is now.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import yaml_data, yaml_places, yaml_ways
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_data import NOTHING
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_edit import Delete, Set, changed
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_fragment import Source
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_places import Path, Place, Walk
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_tree import Tree, TreeError
+
+Remembered = dict[str, t.Any]
+# Making this many changes again, each with a parse, is still quick; past it the values alone are put back.
+_MOST_STEPS = 40
+
+
+def remembered(tree: Tree, path: Path) -> Remembered:
+    """Return JSON data about what is at a path.
+
+    ``present`` and ``value`` (with ``source``, the scalar as written); ``depth``, how many keys of the path lead
+    somewhere; ``null``, whether the last of these holds nothing; ``own``, how many are written in their own place;
+    ``region`` and ``text``, the length of the path of the text around it, and that text.
+    """
+    value = yaml_data.look_up(tree.data, path)
+    depth = 0
+    while depth < len(path) and yaml_data.look_up(tree.data, path[: depth + 1]) is not NOTHING:
+        depth += 1
+    walk = yaml_places.walk(tree, path)
+    region = _region(tree, walk)
+    start, end = _span(tree, region)
+    return {
+        "present": value is not NOTHING,
+        "value": None if value is NOTHING else yaml_data.public(value),
+        "source": _source(tree, walk),
+        "depth": depth,
+        "null": yaml_data.look_up(tree.data, path[:depth]) is None,
+        "own": max(len(walk.places) - 1, 0),
+        "region": len(region.chain) - 1 if region is not None else 0,
+        "text": tree.text[start:end],
+    }
+
+
+def _source(tree: Tree, walk: Walk) -> str | None:
+    """Return how the value is written, where it is a scalar on one line without anchor and tag."""
+    if walk.state != "found":
+        return None
+    node = walk.last.value
+    if node.kind != "scalar" or node.head > node.start or node.style in ("|", ">") or node.start == node.end:
+        return None
+    return tree.text[node.start : node.end] if tree.line_end(node.start) >= node.end else None
+
+
+def _region(tree: Tree, walk: Walk) -> Place | None:
+    """Return the place whose text a change can touch: the service, as a rule. None stands for the whole text."""
+    moves = walk.state == "found" and yaml_ways.moved_anchors(tree, walk.last.value)
+    top_is_shared = any(tree.users(place.value) for place in walk.places[:2])
+    if moves or top_is_shared or len(walk.places) < 2:
+        return None
+    return walk.places[min(2, len(walk.places) - 1)]
+
+
+def _span(tree: Tree, place: Place | None) -> tuple[int, int]:
+    if place is None or place.entry is None:
+        return 0, len(tree.text)
+    end = place.entry.end
+    return place.entry.start, end if place.flow else tree.line_end(end)
+
+
+def restored(tree: Tree, path: Path, was: Remembered) -> Tree:
+    """Return the tree of the text with what was remembered. Raises TreeError where that would change anything else."""
+    target = yaml_data.public(_target(tree.data, path, was))
+    for attempt in (_by_text, _by_own_entry, _by_value):
+        try:
+            result = attempt(tree, path, was)
+        except TreeError:
+            continue
+        if result is not None and yaml_data.same(yaml_data.public(result.data) or None, target or None):
+            return result
+    raise TreeError("what was there cannot be put back without changing something else")
+
+
+def _by_text(tree: Tree, path: Path, was: Remembered) -> Tree | None:
+    """Go back to the remembered text, and make all our other changes in it again."""
+    start, end = 0, len(tree.text)
+    if was["region"]:
+        walk = yaml_places.walk(tree, path[: was["region"]])
+        if walk.state != "found":
+            return None
+        start, end = _span(tree, walk.last)
+    old = Tree(tree.text[:start] + was["text"] + tree.text[end:])
+    ours = list(yaml_data.steps(old.data, tree.data))
+    if len(ours) > _MOST_STEPS or _made_again(old, ours).text != tree.text:
+        return None
+    return _made_again(old, [(where, value) for where, value in ours if not _touches(where, path)])
+
+
+def _made_again(tree: Tree, steps: list[tuple[Path, t.Any]]) -> Tree:
+    for path, value in steps:
+        tree = changed(tree, Delete(path) if value is NOTHING else Set(path, yaml_data.public(value), literal=True))
+    return tree
+
+
+def _touches(one: Path, two: Path) -> bool:
+    length = min(len(one), len(two))
+    return one[:length] == two[:length]
+
+
+def _by_own_entry(tree: Tree, path: Path, was: Remembered) -> Tree | None:
+    """Take away the entry that overrides what was inherited, or that was not there."""
+    own = was["own"]
+    return changed(tree, Delete(path[: own + 1])) if own < len(path) else None
+
+
+def _by_value(tree: Tree, path: Path, was: Remembered) -> Tree:
+    """Set the remembered value, or delete what is there with the parents that were made for it."""
+    if was["present"]:
+        value = was["value"] if was["source"] is None else Source(was["source"], was["value"], "")
+        return changed(tree, Set(path, value, literal=True))
+    tree = changed(tree, Delete(path))
+    for length in range(len(path) - 1, was["depth"], -1):
+        if yaml_data.look_up(tree.data, path[:length]) in ({}, []):
+            tree = changed(tree, Delete(path[:length]))
+    if was["null"] and was["depth"] and yaml_data.look_up(tree.data, path[: was["depth"]]) == {}:
+        tree = changed(tree, Set(path[: was["depth"]], None))
+    return tree
+
+
+def _target(data: t.Any, path: Path, was: Remembered) -> t.Any:
+    """Return the data with the old value, or without the path and the parents that were made for it."""
+    if was["present"]:
+        return yaml_data.with_value(data, path, was["value"])
+    if yaml_data.look_up(data, path) is not NOTHING:
+        data = yaml_data.without(data, path)
+    for length in range(len(path) - 1, was["depth"], -1):
+        if yaml_data.look_up(data, path[:length]) in ({}, []):
+            data = yaml_data.without(data, path[:length])
+    if was["null"] and was["depth"] and yaml_data.look_up(data, path[: was["depth"]]) == {}:
+        data = yaml_data.with_value(data, path[: was["depth"]], None)
+    return data
