@@ -1,0 +1,14 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import deepl
+
+from app.config import DEEPL_API_KEY
+
+translator = deepl.Translator(DEEPL_API_KEY)
+
+
+def translate(text, target="EN-US"):
+    result = translator.translate_text(text, target_lang=target)
+    return result.text
