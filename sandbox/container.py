@@ -112,8 +112,9 @@ def running(instance: Instance) -> bool:
         return False
 
 
-def down(name: str) -> None:
+def down(instance: Instance) -> None:
     """Remove the host with its volume, also one that was only half started."""
+    name = instance.name
     if engine.exists("container", container_name(name)):
         engine.docker("rm", "--force", "--volumes", container_name(name))
     if engine.exists("volume", volume_name(name)):

@@ -10,7 +10,7 @@ import os
 import shutil
 from types import ModuleType
 
-from sandbox import container, engine, images, ssh, state
+from sandbox import container, engine, images, ssh, state, vm
 from sandbox.process import SandboxError, say, step
 from sandbox.state import Instance
 
@@ -20,11 +20,7 @@ CPUS = 3  # the plan's host; a machine with fewer gives what it has
 
 
 def _kind(kind: str) -> ModuleType:
-    if kind == "container":
-        return container
-    from sandbox import vm
-
-    return vm
+    return {"container": container, "vm": vm}[kind]
 
 
 def up(
@@ -74,7 +70,7 @@ def down(name: str) -> None:
     if instance is None:
         return
     with step(f"take down the host {name}"):
-        _kind(instance.kind).down(name)
+        _kind(instance.kind).down(instance)
         shutil.rmtree(instance.folder)
 
 

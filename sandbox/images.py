@@ -33,19 +33,20 @@ DPKG_OPTIONS = (
 class Recipe:
     """What a root file system is made of: packages of `SUITE`, then one shell script on the result.
 
-    `script` is called with the root's path and then `script_arguments`.
+    `script` is called with the root's path and then `script_arguments`; `dpkg_options` come on top of `DPKG_OPTIONS`.
     """
 
     packages: tuple[str, ...]
     script: Path | None = None
     script_arguments: tuple[str, ...] = ()
+    dpkg_options: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """Return a name that changes with anything that goes into the root."""
         files = sorted(self.script.parent.glob("*.sh")) if self.script else []
         contents = [file.read_bytes() for file in files]
         names = [Path(argument).name for argument in self.script_arguments]
-        return digest([SUITE, *DPKG_OPTIONS, *self.packages, *names, *contents])
+        return digest([SUITE, *DPKG_OPTIONS, *self.dpkg_options, *self.packages, *names, *contents])
 
 
 TEST_BASE = Recipe(("python3", "python3-redis", "python3-yaml", "redis-server", "procps"))
@@ -69,7 +70,7 @@ def host_recipe(kind: str, packages: Sequence[str] = ()) -> Recipe:
 def mmdebstrap_argv(recipe: Recipe, target: str, mirror: str) -> list[str]:
     """Return the command that makes the root as a tar archive or a folder named `target` ("-": tar on stdout)."""
     argv = ["mmdebstrap", "--variant=minbase", f"--include={','.join(recipe.packages)}"]
-    argv += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
+    argv += [f"--dpkgopt={option}" for option in (*DPKG_OPTIONS, *recipe.dpkg_options)]
     argv += ['--aptopt=Acquire::Languages "none"']
     if recipe.script:
         # mmdebstrap's shell puts the root's path in place of $1. The script decides itself which of apt's files stay.

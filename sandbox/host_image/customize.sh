@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Turns a fresh Debian root into the small host.
-# usage: customize.sh ROOT KIND COMPOSE_DEB       KIND is container or vm
+# usage: customize.sh ROOT KIND COMPOSE_DEB [KEY]
+# KIND is container or vm; KEY is the file of a public key that may log in as root.
 # mmdebstrap runs it; MMDEBSTRAP_APT_CONFIG lets the outer apt work on the root.
 set -eu
 root=$1
 kind=$2
 compose_deb=$3
+key=${4:-}
 here=$(dirname "$0")
 
 # Packages that the collection's role `prerequisites` installs on a host: offered by a repository on the host itself,
@@ -63,12 +65,42 @@ set_up_container() {
 set_up_vm() {
     echo smallhost > "$root/etc/hostname"
     printf '127.0.0.1 localhost\n127.0.1.1 smallhost\n' > "$root/etc/hosts"
-    echo '/dev/vda / ext4 defaults,noatime 0 1' > "$root/etc/fstab"
-    printf '[Match]\nName=e*\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\n' > "$root/etc/systemd/network/10-nat.network"
+    echo '/dev/vda / ext4 defaults,noatime,noinit_itable 0 1' > "$root/etc/fstab"
+    # The addresses of QEMU's user network.
+    echo 'nameserver 10.0.2.3' > "$root/etc/resolv.conf"
+    printf '[Match]\nName=e*\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\n' \
+        > "$root/etc/systemd/network/10-nat.network"
     chroot "$root" systemctl enable systemd-networkd
+    # Only the engine's own profile is needed, and the engine loads it by itself.
+    ln -sf /dev/null "$root/etc/systemd/system/apparmor.service"
+    make_initrd
+}
+
+# The drivers of the disk are modules in this kernel. Those and nothing else: an initrd of the usual kind takes longer to
+# make than all the rest, and longer to unpack where the processor is emulated.
+make_initrd() {
+    version=$(ls "$root/lib/modules")
+    tree=$root/tmp/initrd
+    mkdir -p "$tree/bin" "$tree/dev" "$tree/modules" "$tree/root"
+    cp "$root/bin/busybox" "$tree/bin/"
+    number=10
+    for module in virtio_pci virtio_blk crc32c_generic ext4; do
+        chroot "$root" modprobe --set-version "$version" --show-depends "$module"
+    done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' | while read -r file; do
+        number=$((number + 1))
+        cp "$root$file" "$tree/modules/$number-$(basename "$file")"
+    done
+    cp "$here/initrd-init.sh" "$tree/init"
+    chmod 755 "$tree/init"
+    chroot "$root" sh -c 'cd /tmp/initrd && find . | cpio --quiet --create --format newc' > "$root/boot/initrd"
+    rm -rf "$tree"
+    mv "$root/boot/vmlinuz-$version" "$root/boot/vmlinuz"
 }
 
 mkdir -p -m 700 "$root/root/.ssh"
+if [ -n "$key" ]; then
+    install -m 600 "$key" "$root/root/.ssh/authorized_keys"
+fi
 install_compose
 silence_units
 "set_up_$kind"
