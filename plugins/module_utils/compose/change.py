@@ -1,0 +1,226 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Change a project's file so that it can be taken back: planned, checked by Compose, filed in the journal, written.
+
+Nothing is written before Compose has accepted the new text and its effective configuration differs from the old one
+in nothing but what was asked for.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from ansible_collections.smallhost.headroom.plugins.module_utils import atomic_file
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import edit
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import (
+    OVERRIDE_MARK,
+    Project,
+    ProjectError,
+)
+from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal
+
+Path = tuple[Union[str, int], ...]
+_PREFIX = "file "
+
+
+@dataclass
+class Prepared:
+    """A change of one file that Compose accepts. `before` is None where the file is to be made."""
+
+    path: str
+    before: bytes | None
+    after: bytes
+    model: dict[str, Any]
+    changes: list[edit.Set | edit.Delete] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to write."""
+        return self.before != self.after and bool(self.changes)
+
+
+def _skeleton(project: Project) -> bytes:
+    return OVERRIDE_MARK + os.path.basename(project.files[0]).encode("utf-8") + b".\nservices:\n"
+
+
+def text_of(project: Project, path: str) -> bytes:
+    """The bytes of the file, or what a new override file starts from. Raises ProjectError where it cannot be read."""
+    try:
+        data = atomic_file.read(path)
+    except OSError as error:
+        raise ProjectError(f"the compose file {path} cannot be read: {error.strerror}.") from error
+    return _skeleton(project) if data is None else data
+
+
+def prepare(project: Project, path: str, changes: Sequence[edit.Set | edit.Delete]) -> Prepared:
+    """Make the new text and have it checked, without writing anything.
+
+    Paths of the changes start at the document's root (`("services", "bot", "mem_limit")`). Raises edit.EditError where
+    the text cannot be changed safely, ProjectError where Compose would not accept it or would read more out of it.
+    """
+    before = atomic_file.read(path)
+    if not changes:
+        return Prepared(path, before, before or b"", project.config())
+    after = edit.edit(text_of(project, path), changes, os.path.basename(path))
+    model = project.check({path: after})
+    stray = differences(project.config(), model, [change.path for change in changes])
+    if stray:
+        raise ProjectError(
+            f"the change of {path} would also change {', '.join(stray[:5])}. Nothing was changed. "
+            "Please report this file; until then change it by hand."
+        )
+    return Prepared(path, before, after, model, list(changes))
+
+
+def require_writable(path: str) -> None:
+    """Raise ProjectError where the file (or, for a new one, its folder) cannot be written by this user."""
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.access(folder, os.W_OK) or (os.path.exists(path) and not os.access(path, os.W_OK)):
+        raise ProjectError(f"no permission to write {path}. Nothing was changed. Use become, or its owner.")
+
+
+# Comparing what Compose makes of the two texts
+
+
+def _prune(data: Any) -> Any:
+    """Without empty parts: Compose adds some of its own (`placement: {}`) as soon as a `deploy` exists."""
+    if isinstance(data, Mapping):
+        pruned = {key: _prune(value) for key, value in data.items()}
+        return {key: value for key, value in pruned.items() if value not in ({}, [], None)}
+    if isinstance(data, list):
+        return [_prune(value) for value in data]
+    return data
+
+
+def _drop(data: Any, path: Sequence[Any]) -> None:
+    for part in path[:-1]:
+        if not isinstance(data, dict) or part not in data:
+            return
+        data = data[part]
+    if isinstance(data, dict):
+        data.pop(path[-1], None)
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], allowed: Iterable[Path]) -> list[str]:
+    """Where two effective configurations differ beside the allowed paths: `services.bot.image`, ... sorted."""
+    one, two = copy.deepcopy(dict(before)), copy.deepcopy(dict(after))
+    for path in allowed:
+        # A change inside a list or of one variable is one of the whole setting: Compose renders these in its own form.
+        named = path[:3] if len(path) > 3 and path[2] in ("command", "environment", "volumes") else path
+        _drop(one, named)
+        _drop(two, named)
+    return sorted(_differ(_prune(one), _prune(two), ""))
+
+
+def _differ(one: Any, two: Any, where: str) -> list[str]:
+    if isinstance(one, Mapping) and isinstance(two, Mapping):
+        found = []
+        for key in {*one, *two}:
+            found += _differ(one.get(key), two.get(key), f"{where}.{key}" if where else str(key))
+        return found
+    return [] if one == two else [where]
+
+
+# Writing, with the way back filed first
+
+
+def _journal_key(path: str, place: Path) -> str:
+    return _PREFIX + json.dumps([os.path.realpath(path), list(place)])
+
+
+def _remembered(journal: Journal, owner: str, path: str, services: Sequence[str] | None) -> list[tuple[str, Path, Any]]:
+    """(journal key, place in the document, what stood there) of one file, the last change first."""
+    found = []
+    for key, before in journal.owned(owner).items():
+        if not key.startswith(_PREFIX):
+            continue
+        file, place = json.loads(key[len(_PREFIX) :])
+        if file == os.path.realpath(path) and (services is None or place[1] in services):
+            found.append((before["order"], key, tuple(place), before["was"]))
+    return [(key, place, was) for _order, key, place, was in sorted(found, reverse=True)]
+
+
+def write(journal: Journal, owner: str, project: Project, prepared: Prepared) -> None:
+    """File what is there, then write the file in one step. Raises OSError; the file is then as it was."""
+    if not prepared.changed:
+        return
+    name = os.path.basename(prepared.path)
+    text = text_of(project, prepared.path)
+    order = len(journal.owned(owner))
+    for change in prepared.changes:
+        was = edit.remember(text, change.path, name)
+        order += journal.remember(owner, _journal_key(prepared.path, change.path), {"order": order, "was": was})
+    journal.write_file(owner, prepared.path, prepared.after)
+
+
+@dataclass
+class Undone:
+    """A file that was taken back. `outcome`: "restored" to the byte, or "values": only our own values."""
+
+    path: str
+    before: bytes | None
+    after: bytes | None
+    outcome: str
+
+
+def without(project: Project, path: str, text: bytes, remembered: Sequence[tuple[str, Path, Any]]) -> bytes | None:
+    """The text without our values, or None where nothing but the override file that we made would be left."""
+    name = os.path.basename(path)
+    for _key, place, was in remembered:
+        text = edit.restore(text, place, was, name)
+    if text.startswith(OVERRIDE_MARK) and not any((edit.Document(text, name).data or {}).values()):
+        return None
+    return text
+
+
+def undo_files(
+    journal: Journal, owner: str, project: Project, services: Sequence[str] | None, check_mode: bool
+) -> list[Undone]:
+    """Take an owner's changes out of the project's files; with `services` only those of these services.
+
+    Raises edit.EditError or ProjectError where a file that somebody changed meanwhile leaves no safe way; it is
+    untouched then.
+    """
+    undone = []
+    for path in journal.files(owner):
+        remembered = _remembered(journal, owner, path, services)
+        if services is not None and not remembered:
+            continue
+        everything = services is None or len(remembered) == len(_remembered(journal, owner, path, None))
+        undone.append(_undo_file(journal, owner, project, path, remembered, everything, check_mode))
+    return undone
+
+
+def _undo_file(
+    journal: Journal,
+    owner: str,
+    project: Project,
+    path: str,
+    remembered: Sequence[tuple[str, Path, Any]],
+    everything: bool,
+    check_mode: bool,
+) -> Undone:
+    def inverse(text: bytes) -> bytes | None:
+        return without(project, path, text, remembered)
+
+    before = atomic_file.read(path)
+    if check_mode:
+        if not everything:
+            return Undone(path, before, inverse(before or b""), "values")
+        outcome, after = journal.preview_undo(owner, path, inverse)
+        return Undone(path, before, after, outcome)
+    if everything:
+        outcome = journal.undo_file(owner, path, inverse)
+    else:
+        journal.write_file(owner, path, inverse(before or b""))
+        outcome = "values"
+    for key, _place, _was in remembered:
+        journal.forget(owner, key)
+    return Undone(path, before, atomic_file.read(path), outcome)

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What every task on a Compose project starts with: the engine, the project's files, and the lock on its journal."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.smallhost.headroom.plugins.module_utils import cgroup, docker_engine, units
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import project as compose_project
+from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal, JournalError
+
+ERRORS: tuple[type[Exception], ...] = (
+    compose_project.ProjectError,
+    docker_engine.EngineError,
+    cgroup.CgroupError,
+    units.SizeError,
+    JournalError,
+    ValueError,
+    OSError,
+)
+
+
+@dataclass
+class ProjectTask:
+    """One task's view of the host. `engine` is None where it may be missing and does not answer."""
+
+    params: Mapping[str, Any]
+    check_mode: bool
+    owner: str
+    engine: docker_engine.Engine | None
+    project: compose_project.Project
+    journal: Journal
+    warnings: list[str] = field(default_factory=list)
+
+    def containers(self) -> list[docker_engine.Container]:
+        """The containers of the project's services: stopped ones too, those of `docker compose run` not."""
+        if self.engine is None:
+            return []
+        found = self.engine.containers(self.project.name)
+        return [entry for entry in found if not entry.passing]
+
+
+def connect(docker_host: str | None, required: bool, warnings: list[str]) -> docker_engine.Engine | None:
+    """The engine, or None (and a warning) where it does not answer and is not required. Raises EngineError."""
+    try:
+        return docker_engine.Engine(docker_host)
+    except docker_engine.SdkMissing:
+        raise
+    except docker_engine.EngineError as error:
+        if required:
+            raise
+        warnings.append(f"{error} Running containers could not be looked at.")
+        return None
+
+
+def find_project(params: Mapping[str, Any], engine: docker_engine.Engine | None) -> compose_project.Project:
+    """The project that the task's parameters mean. Raises ProjectError, EngineError."""
+    labels = engine.compose_labels() if engine else []
+    return compose_project.discover(params["project_src"], params["files"], params["project_name"], labels=labels)
+
+
+@contextlib.contextmanager
+def opened(module: AnsibleModule, engine_required: bool) -> Iterator[ProjectTask]:
+    """Open the project of a task that changes things, and hold its lock (not in check mode, which changes nothing).
+
+    Raises one of ERRORS before anything is changed.
+    """
+    params = module.params
+    warnings: list[str] = []
+    engine = connect(params["docker_host"], engine_required, warnings)
+    project = find_project(params, engine)
+    journal = Journal(project.name, params["state_dir"])
+    with contextlib.ExitStack() as stack:
+        if module.check_mode:
+            journal.read_only()
+        else:
+            _lock(stack, journal, params["lock_timeout"])
+            # Another run may have changed files, or made one, while this one waited.
+            project = find_project(params, engine)
+        warnings += project.warnings
+        owner = params["undo_key"] or module._name.rsplit(".", 1)[-1]
+        yield ProjectTask(params, module.check_mode, owner, engine, project, journal, warnings)
+
+
+def _lock(stack: contextlib.ExitStack, journal: Journal, seconds: float) -> None:
+    try:
+        stack.enter_context(journal.locked(seconds))
+    except PermissionError as error:
+        raise JournalError(
+            f"no permission to keep the undo journal in {journal.folder}. Nothing was changed. "
+            "Use become, or another state_dir."
+        ) from error
+
+
+def fail(module: AnsibleModule, error: Exception) -> NoReturn:
+    """End the task with one clear message."""
+    if isinstance(error, docker_engine.SdkMissing):
+        module.fail_json(msg=missing_required_lib("docker (python3-docker)"), exception=error.trace)
+    module.fail_json(msg=_sentence(error))
+    raise AssertionError
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}."
+    text = str(error)
+    return text[:1].upper() + text[1:]
