@@ -188,6 +188,17 @@ class Engine:
         except self._errors as error:
             raise EngineError(f"the Docker engine could not inspect {container[:12]}: {_reason(error)}") from error
 
+    def image(self, name: str) -> dict[str, Any]:
+        """`docker image inspect`; empty where the image is gone."""
+        import docker
+
+        try:
+            return self._client.inspect_image(name)
+        except docker.errors.NotFound:
+            return {}
+        except self._errors as error:
+            raise EngineError(f"the Docker engine could not inspect image {name}: {_reason(error)}") from error
+
     def info(self) -> dict[str, Any]:
         """`docker info`."""
         return self._call("describe itself", "info")

@@ -448,16 +448,7 @@ def _made_otherwise(task: ProjectTask, service: Service, entry: Container, file:
 
 def diff(path: str, before: bytes | None, after: bytes | None, services: Sequence[Service]) -> list[dict[str, str]]:
     """For `--diff`: the file's text, and the containers' limits where they change."""
-    found = []
-    if before != after:
-        found.append(
-            {
-                "before_header": path,
-                "after_header": path,
-                "before": (before or b"").decode("utf-8", "replace"),
-                "after": (after or b"").decode("utf-8", "replace"),
-            }
-        )
+    found = change.text_diff(path, before, after)
     for service in services:
         found += [
             _live_diff(entry, service.bodies[entry.id]) for entry in service.containers if entry.id in service.bodies
@@ -483,11 +474,7 @@ def undo_limits(task: ProjectTask) -> dict[str, Any]:
     names = [entry["name"] for entry in task.params["services"]] or None
     owned = task.journal.owned(task.owner)
     undone = change.undo_files(task.journal, task.owner, task.project, names, task.check_mode)
-    task.warnings += [
-        f"{entry.path} had been changed by somebody else: only this module's own values were taken out."
-        for entry in undone
-        if entry.outcome == "values" and names is None
-    ]
+    task.warnings += change.undo_warnings(undone, names)
     services = []
     for key in sorted(owned):
         name = key[len(_LIVE) :]

@@ -139,12 +139,19 @@ def _remembered(journal: Journal, owner: str, path: str, services: Sequence[str]
     """(journal key, place in the document, what stood there) of one file, the last change first."""
     found = []
     for key, before in journal.owned(owner).items():
-        if not key.startswith(_PREFIX):
-            continue
-        file, place = json.loads(key[len(_PREFIX) :])
-        if file == os.path.realpath(path) and (services is None or place[1] in services):
-            found.append((before["order"], key, tuple(place), before["was"]))
-    return [(key, place, was) for _order, key, place, was in sorted(found, reverse=True)]
+        if key.startswith(_PREFIX):
+            file, place = json.loads(key[len(_PREFIX) :])
+            if file == os.path.realpath(path):
+                found.append((before["order"], key, tuple(place), before["was"]))
+    found.sort(key=lambda entry: entry[:2], reverse=True)
+    if services is not None and not all(_is_about(place, services) for _order, _key, place, _was in found):
+        # What several services may share (a declared volume) goes with the last of them.
+        found = [entry for entry in found if entry[2][0] == "services" and entry[2][1] in services]
+    return [(key, place, was) for _order, key, place, was in found]
+
+
+def _is_about(place: Path, services: Sequence[str]) -> bool:
+    return place[0] != "services" or place[1] in services
 
 
 def write(journal: Journal, owner: str, project: Project, prepared: Prepared) -> None:
@@ -153,11 +160,26 @@ def write(journal: Journal, owner: str, project: Project, prepared: Prepared) ->
         return
     name = os.path.basename(prepared.path)
     text = text_of(project, prepared.path)
-    order = len(journal.owned(owner))
+    filed = [before["order"] for key, before in journal.owned(owner).items() if key.startswith(_PREFIX)]
+    order = max(filed, default=0) + 1
     for change in prepared.changes:
         was = edit.remember(text, change.path, name)
         order += journal.remember(owner, _journal_key(prepared.path, change.path), {"order": order, "was": was})
     journal.write_file(owner, prepared.path, prepared.after)
+
+
+def places(journal: Journal, owner: str, services: Sequence[str] | None) -> list[Path]:
+    """Where in the project's files an owner has changed something, the last change first."""
+    return [place for path in journal.files(owner) for _key, place, _was in _remembered(journal, owner, path, services)]
+
+
+def text_diff(path: str, before: bytes | None, after: bytes | None) -> list[dict[str, str]]:
+    """A file's part of `--diff`; empty where nothing changes."""
+    if before == after:
+        return []
+    texts = {"before": before, "after": after}
+    shown = {name: (data or b"").decode("utf-8", "replace") for name, data in texts.items()}
+    return [{"before_header": path, "after_header": path, **shown}]
 
 
 @dataclass
@@ -168,6 +190,15 @@ class Undone:
     before: bytes | None
     after: bytes | None
     outcome: str
+
+
+def undo_warnings(undone: Sequence[Undone], services: Sequence[str] | None) -> list[str]:
+    """What to tell the operator about files that could not be put back to the byte."""
+    return [
+        f"{entry.path} had been changed by somebody else: only this task's own values were taken out."
+        for entry in undone
+        if entry.outcome == "values" and services is None
+    ]
 
 
 def without(project: Project, path: str, text: bytes, remembered: Sequence[tuple[str, Path, Any]]) -> bytes | None:
