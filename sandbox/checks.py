@@ -43,7 +43,7 @@ def call(*argv: str, cwd: Path = ROOT) -> None:
 
 
 def staged_copy(folder: str) -> Path:
-    """Copy the checkout into a folder that is named like the collection, which is the only place ansible-test works in."""
+    """Copy the checkout into a folder that is named like the collection: ansible-test works nowhere else."""
     target = Path(folder) / "ansible_collections/smallhost/headroom"
     target.mkdir(parents=True)
     names = run(["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -90,9 +90,7 @@ def molecule() -> None:
     call("molecule", "test", "--all")
 
 
-PARTS: dict[str, Callable[[], None]] = {
-    part.__name__: part for part in (lint, sanity, units, integration, molecule)
-}
+PARTS: dict[str, Callable[[], None]] = {part.__name__: part for part in (lint, sanity, units, integration, molecule)}
 FAST = ("lint", "sanity", "units")
 
 

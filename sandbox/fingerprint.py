@@ -32,12 +32,14 @@ def measure(instance: Instance, project: str) -> dict[str, Any]:
 def take(instance: Instance, project: str, folder: str) -> dict[str, Any]:
     """Return checksums and modes of all files below `folder` and what runs in the project."""
     listing = ssh.execute(
-        instance, f"find {folder} -type f -printf '%m ' -exec sha256sum {{}} \\; | sort -k3; ls -A /etc/sysctl.d /etc/docker"
+        instance,
+        f"find {folder} -type f -printf '%m ' -exec sha256sum {{}} \\; | sort -k3; ls -A /etc/sysctl.d",
     )
     seen = measure(instance, project)
     for entry in seen["containers"]:
-        words = [line.partition(" ")[2].strip() for line in entry["processes"]]
-        entry["commands"] = sorted({word for word in words if "spawn_main" not in word and "resource_tracker" not in word})
+        words = {line.partition(" ")[2].strip() for line in entry["processes"]}
+        # Python's own helper processes carry numbers that differ from start to start.
+        entry["commands"] = sorted(word for word in words if "spawn_main" not in word and "tracker" not in word)
     return {
         "files": listing.splitlines(),
         "containers": {

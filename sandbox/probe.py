@@ -98,7 +98,8 @@ def redis_settings(container: str) -> dict[str, str]:
 
 def host() -> dict[str, int]:
     """Return the host's memory in bytes: its control group's where it is a container itself, else the machine's."""
-    meminfo = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in Path("/proc/meminfo").open()}
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    meminfo = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
     top = ROOT if V2 else ROOT / "memory"
     limit = number(top / FILES["limit"])
     if limit is not None and limit < meminfo["MemTotal"]:

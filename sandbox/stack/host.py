@@ -1,0 +1,26 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A small host with the reference stack on it, in one step; images of an earlier one are kept for the next."""
+
+from __future__ import annotations
+
+from sandbox import host, stack_images
+from sandbox.stack import deploy
+from sandbox.state import Instance
+
+TEMPLATE = "imagebot"
+
+
+def bring_up(name: str, kind: str = "container") -> Instance:
+    """Start a host of that name with the stack running and healthy on it, and return it. Safe to repeat.
+
+    Raises SandboxError when a part of it cannot be built or started.
+    """
+    stack_images.build_all()
+    instance = host.up(name, kind, template=TEMPLATE if host.has_template(kind, TEMPLATE) else None)
+    if deploy.load_images(instance):
+        host.save_template(name, TEMPLATE)
+    deploy.deploy(name)
+    return instance
