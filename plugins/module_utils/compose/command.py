@@ -122,6 +122,11 @@ class CommandLine:
         """The values of every occurrence of the flag, under any of its names, in order."""
         return [found.texts for found in self._flags() if self._same(found.name, flag)]
 
+    @property
+    def flags(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Every flag with its values, in order."""
+        return [(flag.name, flag.texts) for flag in self._flags()]
+
     def has(self, flag: str) -> bool:
         """Whether the flag stands in the command, with or without a value."""
         return bool(self.get_all(flag))
