@@ -197,8 +197,11 @@ def config_path(line: CommandLine) -> str | None:
 
 
 def conf_on_this_host(place: Place, path: str | None) -> tuple[str, bool, bool] | None:
-    """Of a server's file: its path on this host, whether the very file is bind-mounted, whether it outlives the
-    container.""" if not path:
+    """Where a server's configuration file is on this host; None where it is not.
+
+    (path, whether that very file is bind-mounted into the container, whether it outlives the container)
+    """
+    if not path:
         return None
     if place.container is None:
         return (path, False, True) if place.local and os.path.isfile(path) else None

@@ -361,8 +361,8 @@ def judge(policy: str, purpose: str, contents: Contents | None) -> tuple[str | N
     """
     if policy == SAFE_POLICY:
         return None, []
-    advice = "Use noeviction here, and a second instance with allkeys-lfu for the cache (an empty one costs about 3
-    MB)." if contents is None:
+    advice = "Use noeviction here, and a second instance with allkeys-lfu for the cache (about 3 MB when empty)."
+    if contents is None:
         if purpose == "cache":
             return None, []
         return (

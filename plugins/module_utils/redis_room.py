@@ -108,27 +108,25 @@ def room(maxmemory: int, limit: int, source: str, info: Mapping[str, Any], savin
 def too_little(found: Room, saving: bool) -> str:
     """Why maxmemory does not fit, with the figures and the way out."""
     cause = "it saves to disk, and a save copies what is written meanwhile" if saving else "it does not save to disk"
+    parts = (
+        f"copies {human_size(found.copy_on_write)}, clients {human_size(found.clients)}, "
+        f"fragmentation {human_size(found.fragmentation)}, at least {found.share:.0%} of the limit"
+    )
+    enough = max(found.maxmemory / (1 - found.share), found.maxmemory + found.reserve)
     return (
         f"maxmemory {human_size(found.maxmemory)} leaves too little of the {human_size(found.limit)} that "
-        f"{found.source} "
-        f"allows: {human_size(found.reserve)} have to stay free beside it ({cause}; copies "
-        f"{human_size(found.copy_on_write)}, "
-        f"clients {human_size(found.clients)}, fragmentation {human_size(found.fragmentation)}, at least "
-        f"{found.share:.0%} of the limit). Past the limit the kernel kills Redis before Redis evicts or refuses "
-        "anything. "
-        f"Set maxmemory to at most {human_size(found.most)}, or raise the limit to "
-        f"{human_size(max(found.maxmemory / (1 - found.share), found.maxmemory + found.reserve))}."
+        f"{found.source} allows: {human_size(found.reserve)} have to stay free beside it ({cause}; {parts}). Past the "
+        "limit the kernel kills Redis before Redis evicts or refuses anything. "
+        f"Set maxmemory to at most {human_size(found.most)}, or raise the limit to {human_size(enough)}."
     )
 
 
 def below_use(maxmemory: int, used: int, policy: str) -> str:
     """What a maxmemory below the present use does under the policy."""
-    gap = human_size(used - maxmemory)
+    bound, gap = human_size(maxmemory), human_size(used - maxmemory)
     if policy == "noeviction":
         return (
-            f"maxmemory {human_size(maxmemory)} is below the {human_size(used)} in use now: with noeviction every "
-            "write "
-            f"would fail at once. Free {gap} first, or raise maxmemory to at least {human_size(used * 1.1)}."
+            f"maxmemory {bound} is below the {human_size(used)} in use now: with noeviction every write would fail at "
+            f"once. Free {gap} first, or raise maxmemory to at least {human_size(used * 1.1)}."
         )
-    return f"maxmemory {human_size(maxmemory)} is below the {human_size(used)} in use: about {gap} of keys will be
-    evicted."
+    return f"maxmemory {bound} is below the {human_size(used)} in use: about {gap} of keys will be evicted."
