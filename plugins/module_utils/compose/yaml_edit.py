@@ -50,61 +50,73 @@ class Insert:
 
 
 Change = t.Union[Set, Delete]
+Step = t.Union[Set, Delete, Insert]
 
 
-def changed(tree: Tree, change: Set | Delete | Insert, repair: bool = True) -> Tree:
+def changed(tree: Tree, change: Step, repair: bool = True) -> Tree:
     """Return the tree of the text with a change made. Raises TreeError where there is no safe way.
 
     ``repair`` allows a deletion to write the value out at those who shared it.
     """
     if not change.path:
         raise TreeError("the whole document cannot be set or deleted")
-    before = yaml_data.look_up(tree.data, change.path)
-    if isinstance(change, Delete):
-        if before is NOTHING:
-            return tree
-        expected = yaml_data.without(tree.data, change.path)
-        return _first_that_fits(tree, change, yaml_ways.ways_to_delete(tree, change.path), expected, repair)
-    if isinstance(change, Insert):
-        expected = yaml_data.with_inserted(tree.data, change.path, change.value)
-        return _first_that_fits(
-            tree, change, yaml_ways.ways_to_insert(tree, change.path, change.value), expected, False
-        )
-    value = _adapted(tree, change)
-    if yaml_data.same(before, yaml_fragment.plain(value)):
+    if _is_made(tree, change):
         return tree
-    if type(before) is type(value) and isinstance(value, (dict, list)) and value and before:
-        parts = _in_parts(tree, change, before, value)
+    if isinstance(change, Set) and isinstance(change.value, (dict, list)) and change.value:
+        before = yaml_data.look_up(tree.data, change.path)
+        parts = _in_parts(tree, change, before, _plain_input(change.value)) if before else None
         if parts is not None:
             return parts
-    expected = yaml_data.with_value(tree.data, change.path, yaml_fragment.plain(value))
-    return _first_that_fits(tree, change, yaml_ways.ways_to_set(tree, change.path, value), expected, repair)
+    wrong: list[Tree | TreeError] = []
+    for result in results(tree, change, wrong):
+        return result
+    if repair and isinstance(change, Delete):
+        for result in [tree for tree in wrong if isinstance(tree, Tree)][:1]:
+            repaired = _repaired(result, yaml_data.without(tree.data, change.path))
+            if repaired is not None:
+                return repaired
+    node = yaml_places.effective_node(tree, change.path[:-1])
+    line = tree.line(node.start) if node is not None else None
+    reasons = [str(error) for error in wrong if isinstance(error, TreeError)]
+    raise TreeError(reasons[0] if reasons else "no change at this place leaves all other values as they are", line)
 
 
-def _first_that_fits(
-    tree: Tree, change: Set | Delete | Insert, ways: t.Iterator[t.Any], expected: t.Any, repair: bool
-) -> Tree:
-    first: Tree | None = None
-    reason = ""
+def _is_made(tree: Tree, change: Step) -> bool:
+    before = yaml_data.look_up(tree.data, change.path)
+    if isinstance(change, Set):
+        return yaml_data.same(before, yaml_fragment.plain(_adapted(tree, change)))
+    return isinstance(change, Delete) and before is NOTHING
+
+
+def results(tree: Tree, change: Step, wrong: list[Tree | TreeError] | None = None) -> t.Iterator[Tree]:
+    """Yield the trees of all ways to make a change that are proved right; what is not goes to ``wrong``."""
+    expected, ways = _ways(tree, change)
     for splices in ways:
         try:
             result = Tree(yaml_places.apply(tree.text, splices))
         except TreeError as error:
-            reason = reason or str(error)
+            if wrong is not None:
+                wrong.append(error)
             continue
         if yaml_data.same(result.data, expected):
-            return result
-        first = first or result
-    if first is not None and repair and isinstance(change, Delete):
-        repaired = _repaired(tree, first, expected)
-        if repaired is not None:
-            return repaired
-    node = yaml_places.effective_node(tree, change.path[:-1])
-    line = tree.line(node.start) if node is not None else None
-    raise TreeError(reason or "no change at this place leaves all other values as they are", line)
+            yield result
+        elif wrong is not None:
+            wrong.append(result)
 
 
-def _repaired(tree: Tree, result: Tree, expected: t.Any) -> Tree | None:
+def _ways(tree: Tree, change: Step) -> tuple[t.Any, t.Iterator[list[yaml_places.Splice]]]:
+    """Return the data that a change has to lead to, and the ways to try."""
+    if isinstance(change, Delete):
+        return yaml_data.without(tree.data, change.path), yaml_ways.ways_to_delete(tree, change.path)
+    if isinstance(change, Insert):
+        expected = yaml_data.with_inserted(tree.data, change.path, change.value)
+        return expected, yaml_ways.ways_to_insert(tree, change.path, change.value)
+    value = _adapted(tree, change)
+    expected = yaml_data.with_value(tree.data, change.path, yaml_fragment.plain(value))
+    return expected, yaml_ways.ways_to_set(tree, change.path, value)
+
+
+def _repaired(result: Tree, expected: t.Any) -> Tree | None:
     """Give those who shared a deleted value their own one. None where that does not lead to the expected data."""
     for path in _lost(expected, result.data, ()):
         value = yaml_data.look_up(expected, path)
@@ -127,6 +139,8 @@ def _lost(expected: t.Any, found: t.Any, path: Path) -> t.Iterator[Path]:
 
 def _in_parts(tree: Tree, change: Set, before: t.Any, value: t.Any) -> Tree | None:
     """Change a list or mapping entry by entry, so that what stays keeps its text. None where that is impossible."""
+    if type(before) is not type(value):
+        return None
     parts = _parts_of_mapping(before, value) if isinstance(value, dict) else _parts_of_list(before, value)
     try:
         for kind, key, new in parts:

@@ -10,11 +10,12 @@ what has to come back. If not, only the value goes back into the text as it is n
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import yaml_data, yaml_places, yaml_ways
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_data import NOTHING
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_edit import Delete, Set, changed
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_edit import Delete, Set, changed, results
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_fragment import Source
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_places import Path, Place, Walk
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_tree import Tree, TreeError
@@ -99,15 +100,25 @@ def _by_text(tree: Tree, path: Path, was: Remembered) -> Tree | None:
         start, end = _span(tree, walk.last)
     old = Tree(tree.text[:start] + was["text"] + tree.text[end:])
     ours = list(yaml_data.steps(old.data, tree.data))
-    if len(ours) > _MOST_STEPS or _made_again(old, ours).text != tree.text:
+    if not ours or len(ours) > _MOST_STEPS or tree.text not in _made_again(old, ours):
         return None
-    return _made_again(old, [(where, value) for where, value in ours if not _touches(where, path)])
+    others = [(where, value) for where, value in ours if not _touches(where, path)]
+    return next(_made_again_trees(old, others)) if others else old
 
 
-def _made_again(tree: Tree, steps: list[tuple[Path, t.Any]]) -> Tree:
-    for path, value in steps:
-        tree = changed(tree, Delete(path) if value is NOTHING else Set(path, yaml_data.public(value), literal=True))
-    return tree
+def _made_again(tree: Tree, steps: list[tuple[Path, t.Any]]) -> t.Iterator[str]:
+    for result in _made_again_trees(tree, steps):
+        yield result.text
+
+
+def _made_again_trees(tree: Tree, steps: list[tuple[Path, t.Any]]) -> t.Iterator[Tree]:
+    """Yield what the steps lead to; the first step in every way, as what others share may have been different then."""
+    changes = [Delete(path) if value is NOTHING else Set(path, yaml_data.public(value), True) for path, value in steps]
+    for start in itertools.chain([changed(tree, changes[0])], results(tree, changes[0])):
+        result = start
+        for change in changes[1:]:
+            result = changed(result, change)
+        yield result
 
 
 def _touches(one: Path, two: Path) -> bool:
