@@ -45,7 +45,7 @@ def with_block(data: bytes | None, owner: str, lines: Sequence[str], at_end: boo
     found = _pattern(owner).search(data or b"")
     if data is not None and found and not (at_end and data[found.end() :].strip()):
         return data[: found.start()] + block + data[found.end() :]
-    rest = (without_block(data, owner) or b"") if data else b""
+    rest = _pattern(owner).sub(b"", data or b"")
     if rest and not rest.endswith(b"\n"):
         rest += b"\n"
     return rest + block

@@ -163,7 +163,7 @@ def write_order(values: Mapping[str, str]) -> list[tuple[str, str]]:
     writes = []
     for entry, value in sorted(values.items(), key=lambda item: not item[0].startswith(THP_FOLDER)):
         partner = PARTNER.get(entry)
-        if partner in values and value == "0" and (values[partner] != "0" or entry > partner):
+        if partner in values and value.strip() == "0" and (values[partner].strip() != "0" or entry > partner):
             continue
         writes.append((entry, value))
     return writes
@@ -197,6 +197,10 @@ class LiveTree:
         chosen = re.search(r"\[([^\]]+)\]", raw) if entry.startswith(THP_FOLDER) else None
         return chosen.group(1) if chosen else " ".join(raw.split())
 
+    def original(self, entry: str) -> str | None:
+        """What to write to get exactly this state back: the text as it stands, of a choice the chosen one."""
+        return self.read(entry) if entry.startswith(THP_FOLDER) else self._raw(entry)
+
     def choices(self, entry: str) -> list[str]:
         """The modes that this kernel offers for a choice, or nothing where it does not list them."""
         raw = self._raw(entry) or ""
@@ -227,10 +231,18 @@ class LiveTree:
             raise
         return "ok"
 
-    def write(self, entry: str, value: str) -> None:
+    def write(self, entry: str, text: str) -> None:
         """Write in one call, as the kernel wants it. Raises OSError (EINVAL where the kernel rejects the value)."""
+        offered = self._raw(entry) if self.choices(entry) else None
+        self._put(entry, text)
+        if offered is not None and self._raw(entry) == text:
+            # No kernel answers here but a plain file, of an image or a test: show the choice as the kernel would.
+            unmarked = offered.replace("[", "").replace("]", "")
+            self._put(entry, re.sub(rf"(?<!\S){re.escape(text.strip())}(?!\S)", f"[{text.strip()}]", unmarked, count=1))
+
+    def _put(self, entry: str, text: str) -> None:
         handle = os.open(self.path(entry), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         try:
-            os.write(handle, value.encode("utf-8", "surrogateescape") + b"\n")
+            os.write(handle, text.encode("utf-8", "surrogateescape"))
         finally:
             os.close(handle)

@@ -87,7 +87,7 @@ class Transaction:
         self._files: list[tuple[str, bytes | None, bool]] = []
         touched = [entry for entry, _value in plan.writes]
         touched += [other for entry in touched for other in beside(entry)]
-        self._values = {entry: value for entry in dict.fromkeys(touched) for value in [tree.read(entry)] if value}
+        self._values = {entry: value for entry in dict.fromkeys(touched) for value in [tree.original(entry)] if value}
 
     def run(self) -> None:
         """Carry the plan out. Raises KernelError, with everything put back, where a step fails."""
@@ -95,7 +95,7 @@ class Transaction:
             if self.request.absent:
                 self._give_back()
             for entry in self.plan.remember:
-                self._remember(_LIVE + self.tree.path(entry), self.tree.read(entry))
+                self._remember(_LIVE + self.tree.path(entry), self.tree.original(entry))
             self._write_values(self.plan.targets)
             for file in self.plan.files:
                 if file.changed:
@@ -107,9 +107,14 @@ class Transaction:
             raise KernelError(f"{_reason(error)} {self.put_back()}") from error
 
     def _remember(self, key: str, value: str | bool | None) -> None:
-        self._remembered.append(key)
-        if not self.journal.remember(self.request.owner, key, value):
-            self._remembered.pop()
+        try:
+            if self.journal.remember(self.request.owner, key, value):
+                self._remembered.append(key)
+        except OSError:
+            # It is not on disk, so it must not get there with a later save either.
+            with contextlib.suppress(OSError):
+                self.journal.forget(self.request.owner, key)
+            raise
 
     def _write_values(self, targets: Mapping[str, str]) -> None:
         """Write what differs. Twice over, since one write may change another value (huge pages, min_free_kbytes)."""
@@ -120,7 +125,7 @@ class Transaction:
         for entry, value in targets.items():
             now = self.tree.read(entry)
             if not same_value(now, value):
-                raise KernelError(f"the kernel took {value} for /{entry} without an error and holds {now} now.")
+                raise KernelError(f"the kernel took {value.strip()} for /{entry} without an error and holds {now} now.")
 
     def _write_value(self, entry: str, value: str) -> None:
         try:
@@ -128,7 +133,7 @@ class Transaction:
         except OSError as error:
             now = self.tree.read(entry)
             raise KernelError(
-                f"the kernel rejects {value!r} for /{entry}: {error.strerror} (it holds {now})."
+                f"the kernel rejects {value.strip()!r} for /{entry}: {error.strerror} (it holds {now})."
             ) from error
 
     def _write_file(self, path: str, before: bytes | None, data: bytes | None) -> None:
@@ -194,5 +199,5 @@ class Transaction:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
-        return f"{error.filename or 'the file'} cannot be written: {error.strerror}."
+        return f"{error.filename or 'the undo journal'} cannot be written: {error.strerror}."
     return str(error)

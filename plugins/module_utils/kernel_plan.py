@@ -115,7 +115,9 @@ def _present(request: Request, observed: Observed) -> tuple[list[Wanted], list[s
                 "load the module that brings it, or set on_missing: skip."
             )
         elif access == "action":
-            raise KernelError(f"{item.name} starts an action and holds no value, so it cannot be set. Nothing changed.")
+            raise KernelError(
+                f"{item.name} starts an action and holds no value, so it cannot be set. Nothing was changed."
+            )
         else:
             kept.append(item)
     for item in kept:
@@ -294,7 +296,7 @@ def decide(request: Request, observed: Observed) -> Plan:
     restore = _restored(observed, wanted, _previous_block(request, observed))
     lost = [entry for entry in restore if observed.access.get(entry) == "missing"]
     restore = {entry: value for entry, value in restore.items() if entry not in lost}
-    live_wanted = {item.entry: item.value for item in wanted if item.entry in observed.access}
+    live_wanted = {item.entry: item.value + "\n" for item in wanted if item.entry in observed.access}
     targets = {**restore, **live_wanted}
     readonly = _readonly(request, observed, targets)
     if readonly:

@@ -118,7 +118,7 @@ def _diff(plan: Plan) -> list[dict[str, str]]:
     diff = []
     if plan.writes:
         before = [f"{entry_name(entry)} = {plan.live.get(entry)}\n" for entry, _value in plan.writes]
-        after = [f"{entry_name(entry)} = {value}\n" for entry, value in plan.writes]
+        after = [f"{entry_name(entry)} = {' '.join(value.split())}\n" for entry, value in plan.writes]
         diff.append(_change("kernel", "".join(before), "".join(after)))
     files = [file for file in [*plan.files, *plan.give_back] if file.changed]
     return diff + [_change(file.path, _text(file.before), _text(file.data)) for file in files]
@@ -140,7 +140,7 @@ def report(plan: Plan, tree: LiveTree, check_mode: bool) -> dict[str, Any]:
         "settings": settings,
         "transparent_hugepage": hugepages,
         "restored": [
-            {"name": entry_name(entry), "before": plan.live.get(entry), "after": value}
+            {"name": entry_name(entry), "before": plan.live.get(entry), "after": " ".join(value.split())}
             for entry, value in plan.restore.items()
         ],
         "missing": list(plan.missing),

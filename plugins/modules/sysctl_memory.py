@@ -316,7 +316,8 @@ def main() -> None:
     except (KernelError, JournalError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}. Nothing was changed.")
+        where = error.filename or f"the undo journal in {module.params['state_dir']}"
+        module.fail_json(msg=f"{where}: {error.strerror}. Nothing was changed.")
     for warning in result.pop("warnings"):
         module.warn(warning)
     module.exit_json(**result)
