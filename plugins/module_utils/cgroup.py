@@ -348,6 +348,11 @@ def root_memory(proc: str = "/proc", sys_root: str = "/sys/fs/cgroup") -> Memory
     return None
 
 
+def host_oom_kills(proc: str = "/proc") -> int | None:
+    """All processes that the kernel has killed for lack of memory since it was started; None before Linux 4.13."""
+    return _pairs(os.path.join(proc, "vmstat")).get("oom_kill")
+
+
 def version(proc: str = "/proc", sys_root: str = "/sys/fs/cgroup") -> int:
     """1 or 2: which one holds memory on this host."""
     return 1 if "memory" in _mounts(proc, sys_root) else 2

@@ -41,10 +41,7 @@ class ProjectTask:
 
     def containers(self) -> list[docker_engine.Container]:
         """The containers of the project's services: stopped ones too, those of `docker compose run` not."""
-        if self.engine is None:
-            return []
-        found = self.engine.containers(self.project.name)
-        return [entry for entry in found if not entry.passing]
+        return lasting(self.engine, self.project.name) if self.engine else []
 
 
 def connect(docker_host: str | None, required: bool, warnings: list[str]) -> docker_engine.Engine | None:
@@ -64,6 +61,20 @@ def find_project(params: Mapping[str, Any], engine: docker_engine.Engine | None)
     """The project that the task's parameters mean. Raises ProjectError, EngineError."""
     labels = engine.compose_labels() if engine else []
     return compose_project.discover(params["project_src"], params["files"], params["project_name"], labels=labels)
+
+
+def lasting(engine: docker_engine.Engine, project: str) -> list[docker_engine.Container]:
+    """A project's containers but for those that are only passing (`docker compose run`)."""
+    return [entry for entry in engine.containers(project) if not entry.passing]
+
+
+def looked_at(
+    module: AnsibleModule,
+) -> tuple[compose_project.Project, list[docker_engine.Container], list[str]]:
+    """A project, its containers and warnings, for a task that only reads. Raises one of ERRORS."""
+    engine = docker_engine.Engine(module.params["docker_host"])
+    project = find_project(module.params, engine)
+    return project, lasting(engine, project.name), list(project.warnings)
 
 
 @contextlib.contextmanager

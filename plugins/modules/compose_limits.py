@@ -303,7 +303,8 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project
     WRITE_ARGUMENT_SPEC,
 )
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import UNDO_ARGUMENT_SPEC
-from ansible_collections.smallhost.headroom.plugins.module_utils.limits_run import apply_limits, undo_limits
+from ansible_collections.smallhost.headroom.plugins.module_utils.limits_task.apply import apply_limits
+from ansible_collections.smallhost.headroom.plugins.module_utils.limits_task.undo import undo_limits
 from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, fail, opened
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {

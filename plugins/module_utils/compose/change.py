@@ -160,12 +160,22 @@ def write(journal: Journal, owner: str, project: Project, prepared: Prepared) ->
         return
     name = os.path.basename(prepared.path)
     text = text_of(project, prepared.path)
+    if os.path.realpath(prepared.path) not in journal.files(owner):
+        # Left by a run that was killed before it wrote the file, which may have been changed since.
+        for key, _place, _was in _remembered(journal, owner, prepared.path, None):
+            journal.forget(owner, key)
     filed = [before["order"] for key, before in journal.owned(owner).items() if key.startswith(_PREFIX)]
     order = max(filed, default=0) + 1
     for change in prepared.changes:
         was = edit.remember(text, change.path, name)
         order += journal.remember(owner, _journal_key(prepared.path, change.path), {"order": order, "was": was})
-    journal.write_file(owner, prepared.path, prepared.after)
+    try:
+        journal.write_file(owner, prepared.path, prepared.after)
+    except OSError as error:
+        raise ProjectError(
+            f"{prepared.path} (or the journal {journal.path}) could not be written: {error.strerror}. "
+            "The file is as it was, and no container was changed."
+        ) from error
 
 
 def places(journal: Journal, owner: str, services: Sequence[str] | None) -> list[Path]:

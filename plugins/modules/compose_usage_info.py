@@ -1,0 +1,319 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: compose_usage_info
+short_description: What the containers of a Compose project and their host use, from the kernel's own counters
+version_added: 0.1.0
+description:
+  - Returns memory, processor time, processes, limits and the kernel's OOM kills of each container of a project, and the
+    host's memory, swap and disk.
+  - The figures come from the kernel's cgroup files (versions 1 and 2). A child process that the kernel has killed is
+    counted although Docker does not know of it.
+author:
+  - Headroom authors (@smallhost)
+extends_documentation_fragment:
+  - smallhost.headroom.compose
+attributes:
+  check_mode:
+    description: Changes nothing, so it does the same in check mode.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+  idempotent:
+    description: Changes nothing.
+    support: full
+options:
+  cpu_sample:
+    description:
+      - How many seconds to measure RV(containers[].cpu_percent) over. With V(0) it is not measured.
+    type: float
+    default: 0
+seealso:
+  - module: smallhost.headroom.compose_limits
+"""
+
+EXAMPLES = r"""
+- name: See what the stack uses
+  smallhost.headroom.compose_usage_info:
+    project_src: /opt/bot/deploy
+    cpu_sample: 1
+  register: usage
+
+- name: Say which containers the kernel has killed processes of
+  ansible.builtin.debug:
+    msg: "{{ usage.containers | selectattr('oom_kills') | map(attribute='name') | list }}"
+"""
+
+RETURN = r"""
+containers:
+  description: >-
+    The project's containers. Memory is in bytes; what is only known of a running container is V(null) for others.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The container's name.
+      type: str
+      sample: deploy-bot-1
+    id:
+      description: Its id.
+      type: str
+      sample: 77297e09dddc6466ed650ba26faf23b94124f57cfe8bb15badb7e5a4eac0a326
+    service:
+      description: Its service.
+      type: str
+      sample: bot
+    running:
+      description: Whether it runs.
+      type: bool
+      sample: true
+    status:
+      description: The engine's word for its state.
+      type: str
+      sample: running
+    started_at:
+      description: When it was last started.
+      type: str
+      sample: "2026-03-01T10:00:00.000000000Z"
+    health:
+      description: The state of its health check; V(null) without one.
+      type: str
+      sample: healthy
+    restarts:
+      description: How often the engine has restarted it.
+      type: int
+      sample: 0
+    oom_killed:
+      description: Whether the engine knows that its main process was killed for lack of memory.
+      type: bool
+      sample: false
+    exit_code:
+      description: Its last exit code; V(null) while it runs.
+      type: int
+      sample: 137
+    log_size:
+      description: Bytes of its log on disk; V(null) where the log driver keeps no file.
+      type: int
+      sample: 1048576
+    usage:
+      description: All memory charged to it, page cache included.
+      type: int
+      sample: 150994944
+    working_set:
+      description: Usage without page cache that can be dropped at once (inactive), as C(docker stats) shows it.
+      type: int
+      sample: 131072000
+    anon:
+      description: Anonymous memory, which is what its processes have allocated.
+      type: int
+      sample: 120586240
+    shared:
+      description: Shared memory and tmpfs.
+      type: int
+      sample: 0
+    kernel:
+      description: Kernel memory.
+      type: int
+      sample: 4194304
+    cache:
+      description: Page cache of files.
+      type: int
+      sample: 20971520
+    swap:
+      description: Memory in swap.
+      type: int
+      sample: 0
+    limit:
+      description: The memory limit; V(null) without one.
+      type: int
+      sample: 157286400
+    memory_swap:
+      description: The limit of memory and swap together; V(null) without one.
+      type: int
+      sample: 157286400
+    reservation:
+      description: The memory reservation; V(null) without one.
+      type: int
+      sample: 67108864
+    peak:
+      description: The largest usage so far, page cache included; V(null) on cgroup v2 before Linux 5.19.
+      type: int
+      sample: 152043520
+    limit_hits:
+      description: How often it ran into its limit, so that the kernel had to reclaim.
+      type: int
+      sample: 0
+    oom_kills:
+      description: How many of its processes the kernel has killed for lack of memory, children included.
+      type: int
+      sample: 0
+    cpu_seconds:
+      description: Processor time since it was started.
+      type: float
+      sample: 12.5
+    cpu_percent:
+      description: Processor use over O(cpu_sample), 100 for one processor; V(null) if not measured.
+      type: float
+      sample: 2.5
+    cpus:
+      description: How many processors it may use; V(null) without a limit.
+      type: float
+      sample: 0.5
+    throttled_periods:
+      description: In how many periods it was held back by that limit.
+      type: int
+      sample: 0
+    throttled_seconds:
+      description: For how long in all.
+      type: float
+      sample: 0.0
+    processes:
+      description: How many processes it has.
+      type: int
+      sample: 3
+    tasks:
+      description: How many processes and threads it has; V(null) where the kernel does not count them.
+      type: int
+      sample: 12
+    pids_limit:
+      description: How many processes and threads it may have; V(null) without a limit.
+      type: int
+      sample: 200
+    pressure:
+      description: >-
+        Share of time, in percent, that some or all of its processes waited for memory in the last 10 and 60 seconds
+        (some_avg10, some_avg60, full_avg10, full_avg60); V(null) on cgroup v1.
+      type: dict
+      sample: {"some_avg10": 0.0, "some_avg60": 0.0, "full_avg10": 0.0, "full_avg60": 0.0}
+totals:
+  description: Sums over these containers.
+  returned: success
+  type: dict
+  contains:
+    working_set:
+      description: Sum of the working sets.
+      type: int
+      sample: 302000000
+    limits:
+      description: Sum of the limits.
+      type: int
+      sample: 627048448
+    reservations:
+      description: Sum of the reservations.
+      type: int
+      sample: 67108864
+    oom_kills:
+      description: Sum of the kernel's OOM kills.
+      type: int
+      sample: 0
+    unlimited:
+      description: The running containers without a memory limit.
+      type: list
+      elements: str
+      sample: []
+host:
+  description: The host.
+  returned: success
+  type: dict
+  contains:
+    memory_total:
+      description: Memory in bytes, as far as the host may use it.
+      type: int
+      sample: 3040870400
+    memory_used:
+      description: Memory in use, without what can be dropped.
+      type: int
+      sample: 809500672
+    memory_available:
+      description: Memory that can still be used without swapping.
+      type: int
+      sample: 2231369728
+    memory_source:
+      description: V(meminfo) for the machine's memory, V(cgroup) where the host is itself a container with a limit.
+      type: str
+      sample: meminfo
+    swap_total:
+      description: Swap in bytes.
+      type: int
+      sample: 0
+    swap_used:
+      description: Swap in use.
+      type: int
+      sample: 0
+    oom_kills:
+      description: The kernel's OOM kills since it was started, everywhere; V(null) before Linux 4.13.
+      type: int
+      sample: 0
+    cgroup_version:
+      description: Which version of cgroups holds memory here.
+      type: int
+      sample: 2
+    processors:
+      description: How many processors this may use.
+      type: int
+      sample: 3
+    disk:
+      description: The file system that the project is on.
+      type: dict
+      contains:
+        path:
+          description: The project's folder.
+          type: str
+          sample: /opt/bot/deploy
+        total:
+          description: Its size in bytes.
+          type: int
+          sample: 63350767616
+        used:
+          description: What is used of it.
+          type: int
+          sample: 20000000000
+        free:
+          description: What an ordinary process can still write.
+          type: int
+          sample: 40000000000
+project:
+  description: The project's name.
+  returned: success
+  type: str
+  sample: deploy
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.smallhost.headroom.plugins.module_utils import usage
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import PROJECT_ARGUMENT_SPEC
+from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, fail, looked_at
+
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {**PROJECT_ARGUMENT_SPEC, "cpu_sample": {"type": "float", "default": 0}}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        project, containers, warnings = looked_at(module)
+        listed = usage.collect(containers, module.params["cpu_sample"], warnings)
+        result = {
+            "project": project.name,
+            "containers": listed,
+            "totals": usage.totals(listed),
+            "host": usage.host(project.src),
+        }
+    except ERRORS as error:
+        fail(module, error)
+    for warning in warnings:
+        module.warn(warning)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
