@@ -67,7 +67,7 @@ LISTING = "--no-trunc --format '{{.Repository}}:{{.Tag}} {{.ID}}'"
 
 
 def load_images(instance: Instance) -> None:
-    """Bring the stack's images and their bases onto the host, under their public names. Loads only what is not there."""
+    """Bring those of the stack's images and their bases that the host lacks onto it, under their public names."""
     names = {_tagged(name): _tagged(public) for name, public in stack_images.host_names().items()}
     here = _ids(engine.docker("image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"))
     there = _ids(ssh.execute(instance, f"docker image ls {LISTING}"))

@@ -43,6 +43,7 @@ async def health():
 async def stats():
     data = usage_stats()
     data["queue"] = len(queue)
+    data["running"] = queue.started_job_registry.count
     data["requests"] = {k.decode(): int(v) for k, v in redis.hgetall("stats:requests").items()}
     return data
 
