@@ -112,7 +112,12 @@ class Container:
     def live(self) -> dict[str, int]:
         """Every limit that `Engine.update` can set. 0: none; for MemorySwap 0 or -1: none."""
         values = {key: int(self.host_config.get(key) or 0) for key in LIVE_KEYS}
-        return {key: 0 if value >= UNLIMITED or value < -1 else value for key, value in values.items()}
+        # What `restore_body` sends for "none" counts as none.
+        if values["MemoryReservation"] <= _MINIMUM:
+            values["MemoryReservation"] = 0
+        if values["NanoCpus"] >= (os.cpu_count() or 1) * 1_000_000_000:
+            values["NanoCpus"] = 0
+        return {key: 0 if value >= UNLIMITED else value for key, value in values.items()}
 
     def limits(self) -> dict[str, int | float | None]:
         """The limits as the engine enforces them: bytes, processors, count; None: no limit."""

@@ -141,7 +141,7 @@ def undo_services(task: ProjectTask) -> dict[str, Any]:
     undone = change.undo_files(task.journal, task.owner, task.project, names, task.check_mode)
     files = [entry for entry in undone if entry.before != entry.after]
     task.warnings += change.undo_warnings(undone, names)
-    model = _model_after(task, files)
+    model = change.model_after(task.project, undone, task.check_mode)
     aspects: dict[str, list[str]] = {}
     for place in touched:
         if place[0] == "services" and place[2] in _ASPECTS and place[1] in model.get("services", {}):
@@ -155,10 +155,3 @@ def undo_services(task: ProjectTask) -> dict[str, Any]:
         "diff": [part for entry in files for part in change.text_diff(entry.path, entry.before, entry.after)],
         **describe(task, model, aspects, dict.fromkeys(aspects, bool(files))),
     }
-
-
-def _model_after(task: ProjectTask, files: Sequence[change.Undone]) -> dict[str, Any]:
-    """The effective configuration after an undo, in check mode too."""
-    if len(files) > 1 and task.check_mode:
-        return task.project.config()
-    return task.project.check({entry.path: entry.after for entry in files}) if files else task.project.config()

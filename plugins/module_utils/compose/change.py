@@ -202,6 +202,14 @@ class Undone:
     outcome: str
 
 
+def model_after(project: Project, undone: Sequence[Undone], check_mode: bool) -> dict[str, Any]:
+    """The effective configuration after an undo; in check mode what it would be. Raises ProjectError."""
+    files = {entry.path: entry.after for entry in undone if entry.before != entry.after}
+    if len(files) > 1 and not check_mode:
+        return project.fresh().config()
+    return project.check(files) if len(files) == 1 else project.config()
+
+
 def undo_warnings(undone: Sequence[Undone], services: Sequence[str] | None) -> list[str]:
     """What to tell the operator about files that could not be put back to the byte."""
     return [

@@ -362,10 +362,9 @@ class Project:
             if name not in services:
                 raise ProjectError(_unknown_service(name, sorted(services), self.files))
 
-    def with_file(self, path: str) -> Project:
-        """The same project after a file has been added to it (a new override file)."""
-        files = self.files if self._has(path) else (*self.files, path)
-        return replace(self, files=files, _model=None)
+    def fresh(self) -> Project:
+        """The same project, to be looked at anew; without files that have gone."""
+        return replace(self, files=tuple(path for path in self.files if os.path.isfile(path)), _model=None)
 
 
 def _check_readable(path: str) -> None:

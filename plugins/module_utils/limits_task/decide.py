@@ -28,6 +28,8 @@ def read_wanted(entry: Mapping[str, Any]) -> dict[str, Any]:
         text = entry.get(name)
         endless = name == "memory_swap" and text is not None and str(text).strip() == "-1"
         wanted[name] = -1 if endless else None if text is None else units.parse_compose_size(text)
+    maxmemory = entry.get("redis_maxmemory")
+    wanted["redis_maxmemory"] = None if maxmemory is None else units.parse_redis_size(maxmemory)
     if wanted["memory"] is not None and wanted["memory_swap"] is None:
         wanted["memory_swap"] = wanted["memory"]
     return wanted
@@ -73,7 +75,8 @@ def above_maxmemory(service: Service) -> str | None:
     """The refusal for a limit below what its Redis may fill, or None."""
     if service.fit is None:
         return None
-    found = maxmemory_of(service.config, [entry.argv for entry in service.containers])
+    running = [entry.argv for entry in service.containers]
+    found = service.wanted.get("redis_maxmemory") or maxmemory_of(service.config, running)
     if found is None or found < service.fit.limit:
         return None
     size = units.human_size
@@ -82,6 +85,19 @@ def above_maxmemory(service: Service) -> str | None:
         f"{size(service.fit.limit)}: the kernel would kill it before it evicts a key. Lower maxmemory first "
         "(smallhost.headroom.redis_maxmemory), give a larger memory, or use fit: force."
     )
+
+
+def swapped_out(service: Service) -> list[str]:
+    """The refusal for memory+swap below what is in use with the part in swap, which the kernel has no room for then."""
+    wanted = service.wanted["memory_swap"]
+    totals = [sizing.in_use(use) + use.swap for use in service.uses.values() if use and use.swap]
+    if wanted is None or wanted < 0 or not totals or sizing.needed(max(totals)) <= wanted:
+        return []
+    need, size = sizing.needed(max(totals)), units.human_size
+    return [
+        f"{service.name}: memory_swap {size(wanted)} is below {sizing.SAFETY} x the {size(max(totals))} that it "
+        f"holds in memory and swap. Give memory_swap: {units.format_compose_size(need)} or more, or use fit: force."
+    ]
 
 
 def decide(task: ProjectTask, service: Service) -> list[str]:
@@ -102,6 +118,8 @@ def decide(task: ProjectTask, service: Service) -> list[str]:
         if wanted["memory_swap"] >= 0:
             wanted["memory_swap"] += grown
     found = contradictions(service.name, wanted, limits.effective(service.config), len(os.sched_getaffinity(0)))
+    if mode != "force":
+        found += swapped_out(service)
     risk = above_maxmemory(service)
     if risk and mode == "force":
         task.warnings.append(risk)

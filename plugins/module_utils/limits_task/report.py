@@ -38,7 +38,10 @@ def report(
         "recreate_pending": [entry["name"] for entry in listed if entry["recreate_pending"]],
         "recreate_at_next_up": [entry["name"] for entry in listed if entry["recreate_at_next_up"]],
         "budget": budget.as_dict(),
-        "diff": diff(prepared.path, prepared.before, prepared.after if prepared.changed else prepared.before, services),
+        "diff": [
+            *change.text_diff(prepared.path, prepared.before, prepared.after if prepared.changed else prepared.before),
+            *live_diff(services),
+        ],
     }
 
 
@@ -64,7 +67,16 @@ def describe(task: ProjectTask, service: Service, config: Mapping[str, Any]) -> 
         "changed": service.changed,
         "recreate_pending": bool(pending),
         "recreate_at_next_up": any(_made_otherwise(task, service, entry, now) for entry in service.containers),
-        "containers": [
+        "containers": described_containers(service),
+    }
+
+
+def described_containers(service: Service) -> list[dict[str, Any]]:
+    """The service's containers, with the limit that the kernel enforces now."""
+    found = []
+    for entry in service.containers:
+        use = service.uses.get(entry.id)
+        found.append(
             {
                 "name": entry.name,
                 "id": entry.id,
@@ -72,9 +84,8 @@ def describe(task: ProjectTask, service: Service, config: Mapping[str, Any]) -> 
                 "limit": enforced(entry),
                 "working_set": use.working_set if use else None,
             }
-            for entry, use in ((entry, service.uses.get(entry.id)) for entry in service.containers)
-        ],
-    }
+        )
+    return found
 
 
 def enforced(entry: Container) -> int | None:
@@ -101,21 +112,15 @@ def _made_otherwise(task: ProjectTask, service: Service, entry: Container, file:
     return any(original.limits()[name] != value for name, value in file.items() if value is not None)
 
 
-def diff(path: str, before: bytes | None, after: bytes | None, services: Sequence[Service]) -> list[dict[str, str]]:
-    """For `--diff`: the file's text, and the containers' limits where they change."""
-    found = change.text_diff(path, before, after)
+def live_diff(services: Sequence[Service]) -> list[dict[str, str]]:
+    """The containers' part of `--diff`: the limits that change, under the engine's own names."""
+    found = []
     for service in services:
-        found += [
-            _live_diff(entry, service.bodies[entry.id]) for entry in service.containers if entry.id in service.bodies
-        ]
+        for entry in service.containers:
+            body = service.bodies.get(entry.id)
+            if body:
+                live, header = entry.live(), f"container {entry.name}"
+                texts = {"before": {key: live[key] for key in body}, "after": dict(body)}
+                shown = {name: json.dumps(values, indent=1, sort_keys=True) + "\n" for name, values in texts.items()}
+                found.append({"before_header": header, "after_header": header, **shown})
     return found
-
-
-def _live_diff(entry: Container, body: Mapping[str, int]) -> dict[str, str]:
-    header, live = f"container {entry.name}", entry.live()
-    return {
-        "before_header": header,
-        "after_header": header,
-        "before": json.dumps({key: live[key] for key in body}, indent=1, sort_keys=True) + "\n",
-        "after": json.dumps(dict(body), indent=1, sort_keys=True) + "\n",
-    }
