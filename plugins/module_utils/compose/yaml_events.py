@@ -8,6 +8,7 @@ The pure one, not libyaml's: its marks are exact character offsets on every plat
 
 from __future__ import annotations
 
+import re
 import traceback
 import typing as t
 
@@ -27,6 +28,10 @@ else:
 BREAKS = "\r\n\x85\u2028\u2029"
 _BLANKS = " \t"
 _END = "\0" + BREAKS
+_ANY_END = re.compile(f"[{_END}]")
+_BLANK_RUN = re.compile(f"[{_BLANKS}]*")
+_PLAIN = re.compile(f"(?:[^{_BLANKS}{_END}:]|:(?![{_BLANKS}{_END}]))*")
+_PLAIN_IN_FLOW = re.compile(f"(?:[^{_BLANKS}{_END}:,?\\[\\]{{}}]|:(?![{_BLANKS}{_END}]))*")
 
 
 class Events(Reader, Scanner, Parser):
@@ -67,14 +72,12 @@ class Events(Reader, Scanner, Parser):
                 self.allow_simple_key = True
 
     def _only_comment_ahead(self) -> bool:
-        length = 0
-        while self.peek(length) in _BLANKS:
-            length += 1
-        return self.peek(length) == "#" or self.peek(length) in _END
+        ahead = self.peek(self._length_of(_BLANK_RUN))
+        return ahead == "#" or ahead in _END
 
     def _skip_to_break(self) -> None:
-        while self.peek() not in _END:
-            self.forward()
+        end = t.cast("re.Match[str]", _ANY_END.search(self.buffer, self.pointer)).start()
+        self.forward(end - self.pointer)
 
     def scan_plain(self) -> t.Any:
         """Read an unquoted scalar by go-yaml's rules: ``a:b`` is text inside of ``[]``, too, and tabs may be inside."""
@@ -97,21 +100,25 @@ class Events(Reader, Scanner, Parser):
         return ScalarToken("".join(chunks), True, start, end)
 
     def _plain_length(self) -> int:
-        length = 0
-        while self.peek(length) not in _BLANKS + _END:
-            character, following = self.peek(length), self.peek(length + 1)
-            if character == ":" and following in _BLANKS + _END:
-                break
-            if self.flow_level and character in ",?[]{}":
-                break
-            length += 1
-        return length
+        return self._length_of(_PLAIN_IN_FLOW if self.flow_level else _PLAIN)
+
+    def _length_of(self, pattern: re.Pattern[str]) -> int:
+        """Return how many characters from here on match; the whole text is in the buffer, with a NUL at its end."""
+        return t.cast("re.Match[str]", pattern.match(self.buffer, self.pointer)).end() - self.pointer
+
+    def forward(self, length: int = 1) -> None:
+        """Move on; in one step where no line ends, for PyYAML's own goes character by character."""
+        end = self.pointer + length
+        if _ANY_END.search(self.buffer, self.pointer, end) or "\ufeff" in self.buffer[self.pointer : end]:
+            super().forward(length)
+        else:
+            self.pointer = end
+            self.index += length
+            self.column += length
 
     def scan_plain_spaces(self, indent: int, start: t.Any) -> list[str] | None:
         """Return what stands for the blanks and line breaks inside of an unquoted scalar, None where it ends."""
-        length = 0
-        while self.peek(length) in _BLANKS:
-            length += 1
+        length = self._length_of(_BLANK_RUN)
         blanks = self.prefix(length)
         self.forward(length)
         if self.peek() not in BREAKS:

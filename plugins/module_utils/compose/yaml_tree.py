@@ -316,14 +316,15 @@ class _Builder:
     def _check_keys(self, node: Node) -> None:
         seen: dict[str, Node] = {}
         for pair in node.pairs:
-            line = self.tree.line(pair.start)
             if pair.key.real.kind != "scalar":
                 hint = "; it looks like a template" if _TEMPLATE.search(self.text) else ""
-                raise TreeError(f"a key is a mapping or a list, which Compose does not read{hint}", line)
+                raise TreeError(
+                    f"a key is a mapping or a list, which Compose does not read{hint}", self.tree.line(pair.start)
+                )
             name = pair.key.real.text
             if name in seen:
                 first = self.tree.line(seen[name].start)
-                raise TreeError(f"the key {name!r} is there twice, first on line {first}", line)
+                raise TreeError(f"the key {name!r} is there twice, first on line {first}", self.tree.line(pair.start))
             seen[name] = pair.key
 
     def _seq(self, node: Node) -> None:
