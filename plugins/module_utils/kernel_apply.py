@@ -125,7 +125,9 @@ class Transaction:
         for entry, value in targets.items():
             now = self.tree.read(entry)
             if not same_value(now, value):
-                raise KernelError(f"the kernel took {value.strip()} for /{entry} without an error and holds {now} now.")
+                raise KernelError(
+                    f"the kernel accepted {value.strip()!r} for /{entry} without an error, but holds {now}."
+                )
 
     def _write_value(self, entry: str, value: str) -> None:
         try:
@@ -141,7 +143,17 @@ class Transaction:
         self._make_folders(os.path.dirname(real))
         known = os.path.realpath(real) in self.journal.files(self.request.owner)
         self._files.append((real, before, known))
-        self.journal.write_file(self.request.owner, real, data, mode=0o644)
+        try:
+            self.journal.write_file(self.request.owner, real, data, mode=0o644)
+        except OSError as error:
+            raise KernelError(f"{self._culprit(error, real)} cannot be written: {error.strerror}.") from error
+
+    def _culprit(self, error: OSError, real: str) -> str:
+        """The file at fault: its entry in the journal is written before it, and a full disk names no file at all."""
+        folder = self.journal.folder
+        if error.filename is None:
+            return self.journal.path if _full(folder) and not _full(os.path.dirname(real)) else real
+        return self.journal.path if str(error.filename).startswith(folder) else real
 
     def _make_folders(self, folder: str) -> None:
         missing = []
@@ -195,6 +207,10 @@ class Transaction:
         except OSError as error:
             failed.append(_reason(error))
         return f"Putting things back failed too: {' '.join(failed)}" if failed else "Nothing was changed."
+
+
+def _full(folder: str) -> bool:
+    return os.statvfs(folder).f_bavail == 0
 
 
 def _reason(error: Exception) -> str:

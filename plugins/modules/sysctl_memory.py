@@ -299,9 +299,16 @@ def run(params: dict, check_mode: bool) -> dict:
     journal = Journal(SCOPE, root=params["state_dir"])
     plan = _plan(request, tree, journal.read_only())
     if (plan.changed or plan.forget) and not check_mode:
+        failure = None
         with journal.locked(wait=params["lock_timeout"]):
             plan = _plan(request, tree, journal)
-            Transaction(request, plan, tree, journal).run()
+            try:
+                Transaction(request, plan, tree, journal).run()
+            except KernelError as error:
+                # Raised outside, so that the journal closes in order and leaves no empty file.
+                failure = error
+        if failure is not None:
+            raise failure
     return report(plan, tree, check_mode)
 
 
