@@ -12,12 +12,15 @@ these images under the public names.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import fcntl
 import os
 import re
 import shutil
+import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sandbox import engine, images
@@ -93,22 +96,24 @@ def build(tag: str, context: Path, dockerfile: str, **arguments: str) -> None:
 
     `dockerfile` is the file's text. Raises SandboxError with the end of the builder's output.
     """
-    file = cache_dir() / "dockerfiles" / re.sub(r"\W", "-", tag)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(dockerfile)
     options = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-    run(
-        [*engine.docker_command(), "build", "--quiet", "--network", "host", "--label", label(), "--tag", tag,
-         *options, "--file", str(file), str(context)],
-        env={"DOCKER_BUILDKIT": "0"}, timeout=BUILD_SECONDS,
-    )  # fmt: skip
+    with tempfile.NamedTemporaryFile("w", suffix=".Dockerfile") as file:
+        file.write(dockerfile)
+        file.flush()
+        run(
+            [*engine.docker_command(), "build", "--quiet", "--network", "host", "--label", label(), "--tag", tag,
+             *options, "--file", file.name, str(context)],
+            env={"DOCKER_BUILDKIT": "0"}, timeout=BUILD_SECONDS,
+        )  # fmt: skip
 
 
-def _pull_or_make(name: str, pull: bool) -> str:
-    """Return an image to start from: the public one, else a Debian root made here."""
-    if pull:
-        engine.docker("pull", "--quiet", name, timeout=300)
-        return name
+def _pulled(name: str) -> str:
+    engine.docker("pull", "--quiet", name, timeout=300)
+    return name
+
+
+def _debian() -> str:
+    """Return a Debian root to start from, made here when it is missing."""
     recipe = images.Recipe(("ca-certificates",))
     tag = f"{PREFIX}debian:{recipe.digest()}"
     if not engine.exists("image", tag):
@@ -116,18 +121,15 @@ def _pull_or_make(name: str, pull: bool) -> str:
     return tag
 
 
-def _base_context() -> Path:
-    """Return a build context with the base images' files and the certificates that they shall trust."""
-    context = cache_dir() / "base-context"
-    shutil.rmtree(context, ignore_errors=True)
-    shutil.copytree(BASE_FILES, context)
+def _base_context(context: Path) -> None:
+    """Fill a build context with the base images' files and the certificates that they shall trust."""
+    shutil.copytree(BASE_FILES, context, dirs_exist_ok=True)
     certificates = context / "certificates"
     certificates.mkdir()
     shutil.copy(authority.ensure() / "authority.crt", certificates / "headroom-sandbox.crt")
     # A machine behind a proxy that opens TLS has its certificate here; pip inside the images needs it as well.
     for certificate in MACHINE_CERTIFICATES.glob("*.crt"):
         shutil.copy(certificate, certificates)
-    return context
 
 
 def _build_base(name: str, file: str, context: Path, base: str) -> None:
@@ -138,19 +140,19 @@ def _build_base(name: str, file: str, context: Path, base: str) -> None:
 def build_bases() -> None:
     """Build what the application calls python:3.11-slim (first: the others need it) and redis:7-alpine."""
     engine.ensure()
-    context, pull = _base_context(), registry_answers()
-    if pull:
-        _build_base(PYTHON_SLIM, "python-slim.Dockerfile", context, _pull_or_make(PYTHON_SLIM, pull))
-        engine.docker("tag", _pull_or_make(REDIS, pull), local(REDIS))
-        return
-    debian = _pull_or_make("", pull)
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        work = [
-            pool.submit(_build_base, PYTHON_SLIM, "python-slim.Dockerfile", context, debian),
-            pool.submit(_build_base, REDIS, "redis.Dockerfile", context, debian),
-        ]
-    for job in work:
-        job.result()
+    pull = registry_answers()
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor() as pool:
+        context = Path(folder)
+        _base_context(context)
+        debian = "" if pull else _debian()
+        slim = _pulled(PYTHON_SLIM) if pull else debian
+        work = [pool.submit(_build_base, PYTHON_SLIM, "python-slim.Dockerfile", context, slim)]
+        if pull:
+            engine.docker("tag", _pulled(REDIS), local(REDIS))
+        else:
+            work.append(pool.submit(_build_base, REDIS, "redis.Dockerfile", context, debian))
+        for job in work:
+            job.result()
 
 
 def build_service(service: str) -> None:
@@ -163,17 +165,24 @@ def build_service(service: str) -> None:
 
 def build_providers() -> None:
     """Build the image of the stand-in providers. It needs `build_bases` done."""
-    context = cache_dir() / "providers-context"
-    shutil.rmtree(context, ignore_errors=True)
-    package = context / "sandbox"
-    shutil.copytree(HERE / "providers", package / "providers", ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "__init__.py").touch()
-    for name in ("providers.crt", "providers.key"):
-        shutil.copy(authority.ensure() / name, context)
-        os.chmod(context / name, 0o600)
-    with step("build the stand-in providers"):
+    with step("build the stand-in providers"), tempfile.TemporaryDirectory() as folder:
+        context = Path(folder)
+        package = context / "sandbox"
+        shutil.copytree(HERE / "providers", package / "providers", ignore=shutil.ignore_patterns("__pycache__"))
+        (package / "__init__.py").touch()
+        for name in ("providers.crt", "providers.key"):
+            shutil.copy(authority.ensure() / name, context)
+            os.chmod(context / name, 0o600)
         build(PROVIDERS, context, (HERE / "providers" / "Dockerfile").read_text(), BASE=local(PYTHON_SLIM))
-    shutil.rmtree(context)
+
+
+@contextlib.contextmanager
+def only_builder() -> Iterator[None]:
+    """Wait until no other process of this cache builds: what it has built comes from the engine's cache then."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with open(cache_dir() / "images.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def build_all() -> None:
@@ -189,8 +198,9 @@ def build_all() -> None:
         _build_base(PYTHON, "python.Dockerfile", BASE_FILES, local(PYTHON_SLIM))
         build_service("worker-image")
 
-    build_bases()
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        work = [pool.submit(slim_services), pool.submit(full_services)]
-    for job in work:
-        job.result()
+    with only_builder():
+        build_bases()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            work = [pool.submit(slim_services), pool.submit(full_services)]
+        for job in work:
+            job.result()

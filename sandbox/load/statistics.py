@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -30,18 +31,17 @@ class Tally:
     failed: int = 0
     seconds: list[float] = dataclasses.field(default_factory=list)
 
-    def as_dict(self) -> dict[str, float | int | None]:
-        """Return counts, and latencies in milliseconds."""
-        values: dict[str, float | int | None] = {
+    def as_dict(self) -> dict[str, Any]:
+        """Return counts, and latencies in seconds (None without answers)."""
+        shares = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
+        latencies = {name: percentile(self.seconds, share) for name, share in shares}
+        return {
             "sent": self.sent,
             "answered": len(self.seconds),
             "failed": self.failed,
             "unanswered": self.sent - self.failed - len(self.seconds),
+            "latency": {name: None if value is None else round(value, 4) for name, value in latencies.items()},
         }
-        for name, share in (("p50", 0.50), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)):
-            value = percentile(self.seconds, share)
-            values[f"{name}_ms"] = None if value is None else round(value * 1000, 1)
-        return values
 
 
 def total(tallies: Sequence[Tally]) -> Tally:

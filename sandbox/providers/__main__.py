@@ -18,22 +18,29 @@ from sandbox.providers import container
 def main(argv: Sequence[str] | None = None) -> int:
     top = argparse.ArgumentParser(prog="python3 -m sandbox.providers", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="build and start them, and print the address of their control")
-    up.add_argument("--seed", type=int, default=1, help="of the delays and of what a provider chooses by chance")
-    up.add_argument("--latency-scale", type=float, default=1.0, help="factor on all delays")
-    commands.add_parser("down", help="remove them")
-    commands.add_parser("counters", help="print the calls received, by kind")
-    commands.add_parser("reset", help="set the counters to nothing")
+    for command, text in (
+        ("up", "start them, and print the address of their control"),
+        ("down", "remove them"),
+        ("counters", "print the calls received, by kind"),
+        ("reset", "set the counters to nothing"),
+    ):
+        sub = commands.add_parser(command, help=text, description=text)
+        sub.add_argument("--name", default="smallhost", help="name of the host that they serve")
+        if command == "up":
+            sub.add_argument(
+                "--seed", type=int, default=1, help="of the delays and of what a provider leaves to chance"
+            )
+            sub.add_argument("--latency-scale", type=float, default=1.0, help="factor on all delays")
     options = top.parse_args(argv)
     try:
         if options.command == "up":
-            print(container.up(options.seed, options.latency_scale))
+            print(container.up(options.name, options.seed, options.latency_scale))
         elif options.command == "down":
-            container.down()
+            container.down(options.name)
         elif options.command == "counters":
-            print(json.dumps(container.call("GET", "/counters"), indent=2))
+            print(json.dumps(container.call(options.name, "GET", "/counters"), indent=2))
         else:
-            container.call("POST", "/reset", {})
+            container.call(options.name, "POST", "/reset", {})
     except SandboxError as error:
         say(f"error: {error}")
         return 1

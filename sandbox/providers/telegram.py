@@ -74,6 +74,7 @@ class Chats:
         self._replies: collections.deque[dict[str, Any]] = collections.deque(maxlen=REPLIES_KEPT)
         self._reply_numbers = itertools.count(1)
         self._last_reply = 0
+        self._newest_poll = 0
         self._changed = asyncio.Condition()
 
     async def forget(self) -> None:
@@ -110,14 +111,25 @@ class Chats:
         return message["message_id"]
 
     async def updates(self, offset: int, limit: int, timeout: float) -> list[dict[str, Any]]:
-        """Return what waits from `offset` on, after `timeout` seconds at most. What is below `offset` is done with."""
+        """Return what waits from `offset` on, after `timeout` seconds at most. What is below `offset` is done with.
+
+        Raises TelegramError when another call comes in meanwhile: two programs polling would both get every update.
+        """
         async with self._changed:
+            self._newest_poll += 1
+            own = self._newest_poll
+            self._changed.notify_all()
             while self._pending and self._pending[0]["update_id"] < offset:
                 self._pending.popleft()
-            try:
-                await asyncio.wait_for(self._changed.wait_for(lambda: len(self._pending) > 0), max(timeout, 0.001))
-            except asyncio.TimeoutError:
-                return []
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(
+                    self._changed.wait_for(lambda: self._pending or own != self._newest_poll), max(timeout, 0.001)
+                )
+            if own != self._newest_poll:
+                raise TelegramError(
+                    409,
+                    "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
+                )
             return list(itertools.islice(self._pending, limit))
 
     async def reply(self, chat_id: int, method: str, message_id: int, **content: Any) -> None:

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
+from collections.abc import Iterator
 
 from sandbox import container, engine, ssh, stack_images, state
 from sandbox.process import SandboxError, step
@@ -66,18 +68,22 @@ def _tagged(name: str) -> str:
 LISTING = "--no-trunc --format '{{.Repository}}:{{.Tag}} {{.ID}}'"
 
 
-def load_images(instance: Instance) -> None:
-    """Bring those of the stack's images and their bases that the host lacks onto it, under their public names."""
+def load_images(instance: Instance) -> bool:
+    """Bring those of the stack's images and their bases that the host lacks onto it, under their public names.
+
+    Return whether there were any.
+    """
     names = {_tagged(name): _tagged(public) for name, public in stack_images.host_names().items()}
     here = _ids(engine.docker("image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"))
     there = _ids(ssh.execute(instance, f"docker image ls {LISTING}"))
     missing = missing_images(here, there, names)
     if not missing:
-        return
+        return False
     with step(f"load {len(missing)} images on {instance.name}"):
         _transfer(instance, missing)
         tags = [f"docker tag {name} {names[name]} && docker rmi {name} > /dev/null" for name in missing]
         ssh.execute(instance, " && ".join(tags))
+    return True
 
 
 def _transfer(instance: Instance, images: list[str]) -> None:
@@ -108,8 +114,9 @@ def use_stand_ins(instance: Instance) -> None:
     Containers get the first server only where the second is a loopback address: the application reaches nothing but
     the stand-ins then.
     """
-    first = f"nameserver {providers.address()}"
-    keep = f"grep -v '^{first}$' /etc/resolv.conf > /run/resolv.rest || true"
+    first = f"nameserver {providers.address(instance.name)}"
+    others = engine.SUBNET.rpartition(".")[0].replace(".", "[.]")
+    keep = f"grep -v '^nameserver {others}[.]' /etc/resolv.conf > /run/resolv.rest || true"
     # Written through, not replaced: in a container the file is a mount.
     put = f"{{ echo '{first}'; cat /run/resolv.rest; }} > /run/resolv.new && cat /run/resolv.new > /etc/resolv.conf"
     ssh.execute(instance, f"{keep}; {put}")
@@ -138,18 +145,32 @@ def wait_until_healthy(instance: Instance, seconds: float = HEALTHY_SECONDS) -> 
         time.sleep(1)
 
 
-def api_url(instance: Instance) -> str:
-    """Return the address of the application's API as this machine reaches it. Only the container kind has one."""
-    addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-    found = engine.docker("container", "inspect", "-f", addresses, container.container_name(instance.name))
-    return f"http://{found.split()[0]}:{API_PORT}"
+@contextlib.contextmanager
+def api_url(instance: Instance) -> Iterator[str]:
+    """Yield the address of the application's API as this machine reaches it: through ssh where it has no other way."""
+    if instance.kind == "container":
+        addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+        found = engine.docker("container", "inspect", "-f", addresses, container.container_name(instance.name))
+        yield f"http://{found.split()[0]}:{API_PORT}"
+        return
+    port = ssh.free_port()
+    forward = ["-N", "-L", f"127.0.0.1:{port}:127.0.0.1:{API_PORT}"]
+    # The options stand before the address, which is the last word.
+    *options, target = ssh.argv(instance)
+    tunnel = subprocess.Popen([*options, *forward, target], stdin=subprocess.DEVNULL)
+    try:
+        time.sleep(2.0)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        tunnel.terminate()
+        tunnel.wait()
 
 
 def deploy(name: str) -> Instance:
     """Bring the reference stack up on the host of that name. Safe to repeat: what is in place stays."""
     instance = state.require(name)
     stack_images.build_all()
-    providers.up()
+    providers.up(name)
     load_images(instance)
     copy_application(instance)
     use_stand_ins(instance)
