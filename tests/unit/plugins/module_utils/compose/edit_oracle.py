@@ -10,29 +10,66 @@ import functools
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
-import tempfile
 
-BREAKS = "\r\n\x85\u2028\u2029"
+import yaml
+
+_MISSING = re.compile(r"env file (?P<file>.+?) not found|required variable (?P<variable>\w+) is missing")
 
 
 @functools.cache
 def has_compose() -> bool:
     """Tell whether Compose v2 can be run here."""
     docker = shutil.which("docker")
-    return bool(docker) and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0
+    return (
+        bool(docker)
+        and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0
+    )
 
 
-def compose_model(data: bytes, folder: str | os.PathLike, *options: str) -> dict | str:
-    """Return Compose's model of a file's text, or its error."""
-    with tempfile.TemporaryDirectory(prefix="a1-") as scratch:
-        path = pathlib.Path(scratch, "compose.yaml")
-        path.write_bytes(data)
-        argv = ["docker", "compose", "--project-name", "edit", "-f", str(path), "--project-directory", str(folder)]
-        argv += ["--profile", "*", "config", "--format", "json", "--no-path-resolution", *options]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
-    return json.loads(done.stdout) if done.returncode == 0 else done.stderr.strip()
+def compose_model(data: bytes, folder: pathlib.Path, *options: str) -> dict | str:
+    """Return Compose's model of a file's text, or its error.
+
+    Files that the text asks for are made, empty, in ``folder`` or up to two levels above, and variables that it requires are set.
+    """
+    path = folder / "compose.yaml"
+    path.write_bytes(data)
+    argv = ["docker", "compose", "--project-name", "edit", "-f", str(path), "--project-directory", str(folder)]
+    argv += ["--profile", "*", "config", "--format", "json", "--no-path-resolution", *options]
+    environment = dict(os.environ)
+    for _attempt in range(20):
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environment)
+        missing = _MISSING.search(done.stderr) if done.returncode else None
+        if missing is None or not _supply(missing, folder, environment):
+            break
+    return json.loads(done.stdout) if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+
+
+def _supply(missing: re.Match[str], folder: pathlib.Path, environment: dict[str, str]) -> bool:
+    if missing["variable"]:
+        environment[missing["variable"]] = "x"
+        return True
+    file = pathlib.Path(os.path.normpath(folder / missing["file"]))
+    if folder.parents[2] not in file.parents or file.exists():
+        return False
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    return True
+
+
+class AnyTag(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """libyaml's loader, which knows nothing of the editor, with Compose's own tags."""
+
+
+def _untagged(loader, _suffix, node):
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    return loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else node.value
+
+
+AnyTag.add_multi_constructor("!", _untagged)
 
 
 def touched_lines(before: bytes, after: bytes) -> tuple[list[int], list[str]]:
