@@ -125,6 +125,14 @@ def has_template(template: str) -> bool:
     return engine.exists("volume", template_name(template))
 
 
+def require_template(template: str) -> None:
+    """Raise SandboxError when there is no such template."""
+    if not has_template(template):
+        raise SandboxError(
+            f"there is no template {template}; make it with: python3 -m sandbox save-template {template}"
+        )
+
+
 def save_template(instance: Instance, template: str) -> None:
     """Keep a copy of what the inner engine holds, for hosts that are started from it later.
 
@@ -144,10 +152,7 @@ def save_template(instance: Instance, template: str) -> None:
 
 
 def _seed(instance: Instance, image: str, template: str) -> None:
-    if not has_template(template):
-        raise SandboxError(
-            f"there is no template {template}; make it with: python3 -m sandbox save-template {template}"
-        )
+    require_template(template)
     with step(f"copy the template {template}"):
         engine.docker("volume", "create", "--label", label(), volume_name(instance.name))
         _copy(image, template_name(template), volume_name(instance.name))

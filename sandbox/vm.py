@@ -14,12 +14,23 @@ import re
 import time
 from pathlib import Path
 
-from sandbox import apt, engine, ssh, vm_disk
+from sandbox import apt, container, engine, ssh, vm_disk
 from sandbox.process import SandboxError, run, step
 from sandbox.qmp import SOCKET, Monitor
-from sandbox.state import Instance, cache_dir, digest
+from sandbox.state import Instance, digest
 
 SNAPSHOT = "ready"
+DISK = "disk.qcow2"
+ENGINE_DISK = "engine.qcow2"  # with a template: the file system of /var/lib/docker; else not in use
+# What the kernel read of the second disk before the snapshot was taken is of another disk.
+USE_ENGINE_DISK = f"""
+set -e
+systemctl stop docker.socket docker.service
+blockdev --flushbufs /dev/vdb
+echo 'LABEL={vm_disk.ENGINE_LABEL} /var/lib/docker ext4 noatime,noinit_itable 0 2' >> /etc/fstab
+mount /dev/vdb /var/lib/docker
+systemctl start docker.service
+"""
 BOOT_SECONDS = 300.0  # a cold start takes about 30 s emulated on two free cores
 KERNEL_ARGUMENTS = "root=/dev/vda rw console=ttyS0 quiet mitigations=off net.ifnames=0 psi=1"
 
@@ -48,6 +59,7 @@ def hardware(memory: str, cpus: int, processor: list[str]) -> list[str]:
         "-machine", "q35", *processor, "-smp", str(cpus), "-m", str(memory_mib(memory)),
         "-nodefaults", "-display", "none",
         "-device", "virtio-blk-pci,drive=disk",
+        "-device", "virtio-blk-pci,drive=engine",
         "-device", "virtio-net-pci,netdev=net",
         "-device", "virtio-rng-pci",
     ]  # fmt: skip
@@ -57,7 +69,8 @@ def qemu_argv(instance: Instance, disk_folder: Path, processor: list[str], snaps
     """Return the command that starts the machine in the background; it is run in the host's folder."""
     return [
         "qemu-system-x86_64", *hardware(instance.memory, instance.cpus, processor),
-        "-drive", "if=none,id=disk,file=disk.qcow2,format=qcow2,cache=unsafe,discard=unmap",
+        "-drive", f"if=none,id=disk,file={DISK},format=qcow2,cache=unsafe,discard=unmap",
+        "-drive", f"if=none,id=engine,file={ENGINE_DISK},format=qcow2,cache=unsafe,discard=unmap",
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{instance.port}-:22",
         "-kernel", str(disk_folder / "vmlinuz"), "-initrd", str(disk_folder / "initrd"), "-append", KERNEL_ARGUMENTS,
         "-serial", "file:console.log", "-qmp", f"unix:{SOCKET},server=on,wait=off",
@@ -89,15 +102,17 @@ def up(instance: Instance, template: str | None) -> None:
     engine.ensure()
     engine.ensure_network()
     disk_folder = vm_disk.folder()
-    if template and not has_template(template):
-        raise SandboxError(
-            f"there is no template {template}; make it with: python3 -m sandbox save-template {template}"
-        )
-    source = _template(template) if template else _booted_disk(instance, disk_folder)
+    if template:
+        container.require_template(template)
+    source = _booted_disk(instance, disk_folder)
     with step("copy the disk"):
-        vm_disk.copy_disk(source, instance.folder / "disk.qcow2")
+        vm_disk.copy_disk(source, instance.folder / DISK)
+    template_disk = vm_disk.template_disk(template) if template else None
+    vm_disk.make_engine_disk(instance.folder / ENGINE_DISK, template_disk, SNAPSHOT)
     with step(f"start the host {instance.name}"):
         _launch(instance, disk_folder, SNAPSHOT)
+        if template:
+            ssh.execute(instance, USE_ENGINE_DISK, timeout=BOOT_SECONDS)
         ssh.wait_for_engine(instance)
 
 
@@ -106,27 +121,18 @@ def _booted_disk(instance: Instance, disk_folder: Path) -> Path:
     parts = [*hardware(instance.memory, instance.cpus, _processor()), KERNEL_ARGUMENTS, vm_disk.qemu_version()]
     target = disk_folder / f"booted-{digest(parts)}.qcow2"
     if not target.exists():
-        vm_disk.copy_disk(disk_folder / "disk.qcow2", instance.folder / "disk.qcow2")
+        vm_disk.copy_disk(disk_folder / DISK, instance.folder / DISK)
+        vm_disk.make_engine_disk(instance.folder / ENGINE_DISK, None, "empty")
         with step("boot the virtual machine"):
             _launch(instance, disk_folder, None)
             ssh.wait_for_engine(instance, BOOT_SECONDS)
             ssh.execute(instance, "systemctl is-system-running --wait", timeout=BOOT_SECONDS)
         with step("take a snapshot"):
-            _keep(instance, target)
+            with Monitor(instance.folder) as monitor:
+                monitor.human(f"savevm {SNAPSHOT}")
             _stop(instance)
+            (instance.folder / DISK).rename(target)
     return target
-
-
-def _keep(instance: Instance, target: Path) -> None:
-    """Take a snapshot of the machine and copy its disk, with no write in between."""
-    with Monitor(instance.folder) as monitor:
-        monitor.execute("stop")
-        monitor.human(f"savevm {SNAPSHOT}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(".part")
-        vm_disk.copy_disk(instance.folder / "disk.qcow2", part)
-        part.rename(target)
-        monitor.execute("cont")
 
 
 def _pid(folder: Path) -> int | None:
@@ -160,15 +166,12 @@ def down(instance: Instance) -> None:
     _stop(instance)
 
 
-def _template(template: str) -> Path:
-    return cache_dir() / "templates" / f"{template}.qcow2"
-
-
-def has_template(template: str) -> bool:
-    return _template(template).exists()
+has_template = container.has_template
 
 
 def save_template(instance: Instance, template: str) -> None:
-    """Keep the machine as it is now, memory included, for hosts of the same size that are started from it later."""
-    with step(f"save the template {template}"):
-        _keep(instance, _template(template))
+    """Refuse: both kinds start from the templates that a container host saves, which does it many times faster."""
+    raise SandboxError(
+        f"the virtual machine {instance.name} cannot save the template {template}: save it on a host of the container "
+        "kind; virtual machines start from it too"
+    )

@@ -10,11 +10,13 @@ import os
 import shutil
 from pathlib import Path
 
-from sandbox import apt, images, ssh
+from sandbox import apt, container, engine, images, ssh
 from sandbox.process import as_root, run, step
-from sandbox.state import cache_dir
+from sandbox.state import cache_dir, digest
 
 DISK_SIZE = "59G"  # the plan's host
+ENGINE_SIZE = "20G"
+ENGINE_LABEL = "engine"
 VM_PACKAGES = ("apparmor", "busybox-static", "cpio", "linux-image-cloud-amd64", "udev")
 TOOLS = ("qemu-system-x86", "qemu-utils", "e2fsprogs", "mmdebstrap")
 # The kernel's package would make an initrd of its own through this hook; ours is made by the customizing script.
@@ -29,7 +31,7 @@ def recipe() -> images.Recipe:
 
 
 def folder() -> Path:
-    """Return the folder with `disk.qcow2`, `vmlinuz` and `initrd`, made when it is missing or the recipe has changed."""
+    """Return the folder with `disk.qcow2`, `vmlinuz` and `initrd`, made when there is none for today's recipe."""
     made = recipe()
     target = cache_dir() / "vm" / made.digest()
     if not target.exists():
@@ -56,6 +58,39 @@ def _make(made: images.Recipe, target: Path) -> None:
     raw.unlink()
     run(as_root(["rm", "-rf", str(root)]))
     work.rename(target)
+
+
+def make_engine_disk(target: Path, template: Path | None, snapshot: str) -> None:
+    """Make the second disk of a machine: empty, or with a template's contents, of which only changes are written.
+
+    It has a snapshot of that name in it, without which QEMU would not load the machine's.
+    """
+    backing = ["-F", "raw", "-b", str(template)] if template else []
+    run(["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(target), ENGINE_SIZE])
+    run(["qemu-img", "snapshot", "-c", snapshot, str(target)])
+
+
+def template_disk(template: str) -> Path:
+    """Return a file system with what a template holds, made when there is none of that template's present state.
+
+    Templates are volumes of the local engine, saved by a host of the container kind.
+    """
+    volume = container.template_name(template)
+    made, mountpoint = engine.docker("volume", "inspect", "-f", "{{.CreatedAt}} {{.Mountpoint}}", volume).split()
+    target = cache_dir() / "templates" / f"{template}-{digest([made])}.raw"
+    if target.exists():
+        return target
+    with step(f"make a disk of the template {template}"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for old in target.parent.glob(f"{template}-*.raw"):
+            old.unlink()
+        part = target.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        make = ["mkfs.ext4", "-q", "-F", "-L", ENGINE_LABEL, "-E", "lazy_itable_init=1", "-d", mountpoint]
+        run(as_root([*make, str(part), ENGINE_SIZE]), timeout=300)
+        run(as_root(["chown", str(os.getuid()), str(part)]))
+        part.rename(target)
+    return target
 
 
 def copy_disk(source: Path, target: Path) -> None:
