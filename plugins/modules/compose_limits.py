@@ -64,6 +64,12 @@ options:
       pids:
         description: How many processes and threads the service may have; V(-1) for no limit.
         type: int
+      redis_maxmemory:
+        description:
+          - Redis' C(maxmemory) in redis.conf's notation, where another task of the same play sets it. The limit is
+            judged by this, so that a check of the whole play does not stumble over a value that the play lowers.
+          - By default what the command line of the service says.
+        type: str
   fit:
     description:
       - What to do where a container needs more than O(services[].memory). It needs 1.1 times what it uses now, the
@@ -322,6 +328,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
             "memory_swap": {"type": "str"},
             "cpus": {"type": "float"},
             "pids": {"type": "int"},
+            "redis_maxmemory": {"type": "str"},
         },
     },
     "fit": {"type": "str", "choices": ["refuse", "raise", "force"], "default": "refuse"},

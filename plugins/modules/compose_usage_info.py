@@ -279,6 +279,12 @@ host:
           description: What an ordinary process can still write.
           type: int
           sample: 40000000000
+compose_argv:
+  description: The words of C(docker compose) that select this project, whatever the current folder is.
+  returned: success
+  type: list
+  elements: str
+  sample: [docker, compose, --project-directory, /opt/bot/deploy, -f, /opt/bot/deploy/docker-compose.prod.yml]
 project:
   description: The project's name.
   returned: success
@@ -304,6 +310,7 @@ def main() -> None:
         listed = usage.collect(containers, module.params["cpu_sample"], warnings)
         result = {
             "project": project.name,
+            "compose_argv": project.argv,
             "containers": listed,
             "totals": usage.totals(listed),
             "host": usage.host(project.src),

@@ -25,7 +25,8 @@ def split(url: str) -> tuple[str, int, str]:
 def connect(host: str, port: int, timeout: float) -> _socket.socket:
     """A connection to the first address that answers. Raises OSError."""
     failed: OSError = OSError(f"{host} has no address")
-    for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
+    # As bytes: for a str, getaddrinfo loads the IDNA codec, which takes 4 MB.
+    for family, kind, protocol, _, address in _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM):
         connection = _socket.socket(family, kind, protocol)
         connection.settimeout(timeout)
         try:
