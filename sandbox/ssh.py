@@ -47,7 +47,7 @@ def options(instance: Instance) -> list[str]:
         "-o", f"UserKnownHostsFile={instance.known_hosts}",
         "-o", "LogLevel=ERROR",
         "-o", "IdentitiesOnly=yes",
-        "-o", "ConnectTimeout=10",
+        "-o", "ConnectTimeout=30",
     ]  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def free_port() -> int:
 def wait_until_up(instance: Instance, seconds: float) -> None:
     """Wait until the host answers over ssh. Raises SandboxError after that many seconds."""
     deadline = time.monotonic() + seconds
-    while not succeeds(argv(instance, ["true"]), timeout=20):
+    while not succeeds(argv(instance, ["true"]), timeout=40):
         if time.monotonic() > deadline:
             raise SandboxError(f"the host {instance.name} does not answer over ssh after {seconds:.0f} s")
         time.sleep(0.3)

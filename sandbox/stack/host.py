@@ -19,8 +19,17 @@ def bring_up(name: str, kind: str = "container") -> Instance:
     Raises SandboxError when a part of it cannot be built or started.
     """
     stack_images.build_all()
-    instance = host.up(name, kind, template=TEMPLATE if host.has_template(kind, TEMPLATE) else None)
-    if deploy.load_images(instance):
-        host.save_template(name, TEMPLATE)
+    if kind == "vm":
+        # Images reach a virtual machine as a disk made from a template, which only a container host can save.
+        _up_with_images(f"{name}-images", "container")
+        host.down(f"{name}-images")
+    instance = _up_with_images(name, kind)
     deploy.deploy(name)
+    return instance
+
+
+def _up_with_images(name: str, kind: str) -> Instance:
+    instance = host.up(name, kind, template=TEMPLATE if host.has_template(kind, TEMPLATE) else None)
+    if deploy.load_images(instance) and kind == "container":
+        host.save_template(name, TEMPLATE)
     return instance
