@@ -31,7 +31,7 @@ _PAIRS = (
 PARTNER: dict[str, str] = {
     PROC_SYS + one: PROC_SYS + other for pair in _PAIRS for one, other in (pair, tuple(reversed(pair)))
 }
-# Changing `enabled` restarts khugepaged, and that may raise min_free_kbytes
+# Changing `enabled` starts or stops khugepaged, and that may change min_free_kbytes, up and down
 # (mm/khugepaged.c, set_recommended_min_free_kbytes).
 _MIN_FREE = PROC_SYS + "vm/min_free_kbytes"
 

@@ -133,7 +133,7 @@ def _min_free(number: int, facts: Facts) -> str:
     if facts.total and number * 1024 > MIN_FREE_SHARE * facts.total:
         return text + f"; MORE THAN {MIN_FREE_SHARE:.0%} OF RAM: this can bring on the OOM killer by itself"
     if facts.live.get(THP_ENTRIES["enabled"], "never") != "never":
-        text += "; with huge pages on, the kernel may raise it when it starts khugepaged"
+        text += "; with huge pages on, the kernel may raise it again when it starts khugepaged"
     return text
 
 
