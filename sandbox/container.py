@@ -174,8 +174,9 @@ def clean() -> None:
     for listing, removal in (
         (["ps", "--all"], ["rm", "--force", "--volumes"]),
         (["volume", "ls"], ["volume", "rm"]),
-        (["network", "ls"], ["network", "rm"]),
     ):
         found = engine.docker(*listing, *mine).split()
         if found:
             engine.docker(*removal, *found)
+    if engine.docker("network", "ls", *mine).strip() and not engine.network_in_use():
+        engine.docker("network", "rm", engine.NETWORK)

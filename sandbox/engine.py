@@ -131,3 +131,8 @@ def ensure_network() -> None:
     """Make the network that the hosts and the stand-in providers share, unless it is there."""
     if not exists("network", NETWORK):
         docker("network", "create", "--label", label(), "--subnet", SUBNET, NETWORK)
+
+
+def network_in_use() -> bool:
+    """Tell whether any container is attached to the hosts' network."""
+    return docker("network", "inspect", "-f", "{{len .Containers}}", NETWORK).strip() != "0"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sandbox import apt, engine
-from sandbox.process import SandboxError, as_root, run, step
+from sandbox.process import SandboxError, as_root, run, say, step
 from sandbox.state import cache_dir, digest, label
 
 SUITE = "bookworm"
@@ -127,8 +127,10 @@ def host_image() -> str:
 
 
 def remove_own() -> None:
-    """Remove every image that this cache's sandbox made."""
-    tags = engine.docker("image", "ls", "--filter", f"label={label()}", "--format", "{{.Repository}}:{{.Tag}}").split()
-    if tags:
-        with step(f"remove the images {' '.join(tags)}"):
-            engine.docker("image", "rm", "--force", *tags)
+    """Remove every image that this cache's sandbox made, but for those that somebody else's container runs from."""
+    listing = ["image", "ls", "--filter", f"label={label()}", "--format", "{{.Repository}}:{{.Tag}}"]
+    for tag in engine.docker(*listing).split():
+        try:
+            engine.docker("image", "rm", tag)
+        except SandboxError as error:
+            say(f"the image {tag} stays: {str(error).splitlines()[-1]}")
