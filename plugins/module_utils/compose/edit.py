@@ -86,7 +86,8 @@ def restore(data: bytes, path: Path, remembered: dict[str, t.Any], name: str) ->
     """Return the text with what was remembered at a path: the very bytes where only our changes are around it.
 
     Where the surroundings were changed by someone else since, the old value is put back (or what was set is taken
-    away, with parents that were made for it) and the rest stays as it is now. Raises EditError.
+    away, with parents that were made for it) and the rest stays as it is now. Values remembered one after the other,
+    with changes in between, are restored in the opposite order. Raises EditError.
     """
     tree = _parse(data, name)
     result = _guarded(name, lambda: yaml_restore.restored(tree, path, remembered), path)

@@ -95,13 +95,15 @@ def steps(before: t.Any, after: t.Any, path: Path = ()) -> t.Iterator[tuple[Path
     """Yield (path, new value or NOTHING) for every difference, as deep as possible, in the order of ``after``."""
     if same(before, after):
         return
-    if before is None and not path:
-        before = {}
-    if isinstance(before, dict) and isinstance(after, dict) and (before or not path) and after:
+    known = before if isinstance(before, dict) else {} if before is NOTHING or before is None else None
+    if known is not None and isinstance(after, dict) and after:
         for key, value in after.items():
-            yield from steps(before.get(key, NOTHING), value, (*path, key))
-        for key in before:
+            yield from steps(known.get(key, NOTHING), value, (*path, key))
+        for key in known:
             if key not in after:
                 yield (*path, key), NOTHING
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, value in enumerate(after):
+            yield from steps(before[index], value, (*path, index))
     else:
         yield path, after

@@ -64,7 +64,7 @@ def changed(tree: Tree, change: Step, repair: bool = True) -> Tree:
         return tree
     if isinstance(change, Set) and isinstance(change.value, (dict, list)) and change.value:
         before = yaml_data.look_up(tree.data, change.path)
-        parts = _in_parts(tree, change, before, _plain_input(change.value)) if before else None
+        parts = _in_parts(tree, change, before, _plain_input(change.value))
         if parts is not None:
             return parts
     wrong: list[Tree | TreeError] = []

@@ -77,7 +77,7 @@ def is_inline(value: t.Any) -> bool:
 def inline(value: t.Any, style: str = "", flow: bool = False) -> str:
     """Return the source of a value on one line; collections come in flow style."""
     if isinstance(value, Alias):
-        return "*" + value.name + (" " if flow else "")
+        return "*" + value.name
     if isinstance(value, Source):
         if flow and value.style == "":
             return yaml_scalars.format_scalar(value.value, "", True)

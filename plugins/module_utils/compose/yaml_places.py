@@ -28,6 +28,7 @@ Path = tuple[t.Union[str, int], ...]
 Splice = tuple[int, int, str]
 
 _REST_IS_COMMENT = re.compile(r"[ \t]*(?:#[^\r\n\x85\u2028\u2029]*)?(?=[\r\n\x85\u2028\u2029]|\Z)")
+_TO_COMMA = re.compile(r"(?:[ \t]*,)?")
 _FLOW_GAP = re.compile(r"(?:\s|(?<=\s)#[^\r\n\x85\u2028\u2029]*)*")
 
 
@@ -179,11 +180,12 @@ def _put_flow(place: Place, new: t.Any, keep: bool, prefix: str) -> list[Splice]
 
 
 def _put_inline(tree: Tree, place: Place, text: str, keep: bool) -> list[Splice]:
+    old = place.value
+    first = old.body if keep else old.start
+    if first < old.end and not _is_block_collection(old):
+        return [(first, old.end, text)]
     head_start, head_end, tail_start, tail_end = _spans(tree, place, keep)
-    first = place.value.body if keep else place.value.start
-    gap = tree.text[head_start:first] if head_start < first < head_end else ""
-    gap = gap if gap and not gap.strip(" \t") else " "
-    return [(head_start, head_end, gap + text), (tail_start, tail_end, "")]
+    return [(head_start, head_end, " " + text), (tail_start, tail_end, "")]
 
 
 def _spans(tree: Tree, place: Place, keep: bool) -> tuple[int, int, int, int]:
@@ -224,8 +226,9 @@ def add(tree: Tree, place: Place, key: t.Any, new: t.Any) -> t.Iterator[list[Spl
     node = place.value
     if not place.entries:
         value = {key: new} if node.kind == "map" else [new]
-        yield put(tree, place, value, "keep")
-        yield [(node.body, node.end, yaml_fragment.inline(value, "", True))]
+        if not tree.text[node.body + 1 : node.end - 1].strip():
+            yield put(tree, place, value, "keep")
+        yield [(node.body + 1, node.body + 1, yaml_fragment.inline(value, "", True)[1:-1])]
     elif node.style == "flow":
         yield from _add_flow(tree, place, key, new)
     else:
@@ -263,8 +266,8 @@ def _key_style(node: Node) -> str:
 
 def _value_style(node: Node) -> str:
     values = [entry.value for entry in (*node.pairs, *node.items)]
-    styles = {value.style for value in values if value.kind == "scalar"}
-    return styles.pop() if len(styles) == 1 and styles <= {"'", '"'} else ""
+    styles = [value.style for value in values if value.kind == "scalar"]
+    return styles[0] if styles and set(styles) <= {"'", '"'} else ""
 
 
 def _add_flow(tree: Tree, place: Place, key: t.Any, new: t.Any) -> t.Iterator[list[Splice]]:
@@ -309,15 +312,16 @@ def remove(tree: Tree, place: Place) -> t.Iterator[list[Splice]]:
 
 
 def _remove_flow(tree: Tree, entries: t.Sequence[Pair | Item], index: int) -> t.Iterator[list[Splice]]:
-    entry = entries[index]
-    if index > 0:
-        between = tree.text[entries[index - 1].end : entry.start]
-        if "#" not in between:
-            yield [(entries[index - 1].end, entry.end, "")]
-        start = tree.line_start(entry.start)
-        if not tree.text[start : entry.start].strip():
-            yield [(tree.line_end(max(start - 1, 0)) if start else 0, entry.end, "")]
-            yield [(_before_break(tree, start), entry.end, "")]
+    entry, text = entries[index], tree.text
+    start = tree.line_start(entry.start)
+    comma = t.cast("re.Match[str]", _TO_COMMA.match(text, entry.end)).end()
+    own_lines = not text[start : entry.start].strip() and _REST_IS_COMMENT.match(text, comma)
+    whole_lines: list[Splice] = [(start, tree.next_line(comma), "")]
+    before = text[entries[index - 1].end : entry.start] if index > 0 else "#"
+    if own_lines and ("#" in before or "#" in text[comma : tree.line_end(comma)]):
+        yield whole_lines
+    if "#" not in before:
+        yield [(entries[index - 1].end, entry.end, "")]
     if index + 1 < len(entries):
         yield [(entry.start, entries[index + 1].start, "")]
 
@@ -341,7 +345,10 @@ def _remove_block(tree: Tree, entries: t.Sequence[Pair | Item], index: int) -> l
         following = entries[index + 1].start
         if not tree.text[tree.line_end(entry.end) : following].strip():
             return [(entry.start, following, "")]
-    return [(entry.start, tree.line_end(entry.end), "")]
+    begin = entry.start
+    while tree.text[begin - 1] in " \t":
+        begin -= 1
+    return [(begin, tree.line_end(entry.end), "")]
 
 
 def apply(text: str, splices: list[Splice]) -> str:

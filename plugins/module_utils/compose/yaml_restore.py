@@ -10,15 +10,22 @@ what has to come back. If not, only the value goes back into the text as it is n
 
 from __future__ import annotations
 
+import functools
 import itertools
 import typing as t
 
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import yaml_data, yaml_places, yaml_ways
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_data import NOTHING
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_edit import Delete, Set, changed, results
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_edit import (
+    Delete,
+    Insert,
+    Set,
+    changed,
+    results,
+)
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_fragment import Source
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_places import Path, Place, Walk
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_tree import Tree, TreeError
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_tree import RESET, Tree, TreeError
 
 Remembered = dict[str, t.Any]
 # Making this many changes again, each with a parse, is still quick; past it the values alone are put back.
@@ -28,26 +35,28 @@ _MOST_STEPS = 40
 def remembered(tree: Tree, path: Path) -> Remembered:
     """Return JSON data about what is at a path.
 
-    ``present`` and ``value`` (with ``source``, the scalar as written); ``depth``, how many keys of the path lead
-    somewhere; ``null``, whether the last of these holds nothing; ``own``, how many are written in their own place;
-    ``region`` and ``text``, the length of the path of the text around it, and that text.
+    ``present`` and ``value`` (with ``source``, the scalar as written), or ``reset`` where ``!reset`` stands; ``depth``,
+    how many keys of the path lead somewhere; ``length``, that of the list that it is in; ``null``, whether the last of
+    these holds nothing; ``own``, how many are written in their own place; ``texts``, the texts around it, each with
+    the length of the path that leads there.
     """
     value = yaml_data.look_up(tree.data, path)
     depth = 0
     while depth < len(path) and yaml_data.look_up(tree.data, path[: depth + 1]) is not NOTHING:
         depth += 1
     walk = yaml_places.walk(tree, path)
-    region = _region(tree, walk)
-    start, end = _span(tree, region)
+    parent = yaml_data.look_up(tree.data, path[:-1])
+    regions = list(_regions(tree, walk))
     return {
-        "present": value is not NOTHING,
+        "present": value is not NOTHING and value is not RESET,
+        "reset": value is RESET,
         "value": None if value is NOTHING else yaml_data.public(value),
         "source": _source(tree, walk),
         "depth": depth,
+        "length": len(parent) if isinstance(parent, list) else None,
         "null": yaml_data.look_up(tree.data, path[:depth]) is None,
         "own": max(len(walk.places) - 1, 0),
-        "region": len(region.chain) - 1 if region is not None else 0,
-        "text": tree.text[start:end],
+        "texts": [[len(place.chain) - 1 if place else 0, tree.text[slice(*_span(tree, place))]] for place in regions],
     }
 
 
@@ -61,13 +70,13 @@ def _source(tree: Tree, walk: Walk) -> str | None:
     return tree.text[node.start : node.end] if tree.line_end(node.start) >= node.end else None
 
 
-def _region(tree: Tree, walk: Walk) -> Place | None:
-    """Return the place whose text a change can touch: the service, as a rule. None stands for the whole text."""
+def _regions(tree: Tree, walk: Walk) -> t.Iterator[Place | None]:
+    """Yield the places whose text a change can touch: the whole text (None) where values are shared; the service."""
     moves = walk.state == "found" and yaml_ways.moved_anchors(tree, walk.last.value)
-    top_is_shared = any(tree.users(place.value) for place in walk.places[:2])
-    if moves or top_is_shared or len(walk.places) < 2:
-        return None
-    return walk.places[min(2, len(walk.places) - 1)]
+    if moves or len(walk.places) < 2 or any(tree.users(place.value) for place in walk.places):
+        yield None
+    if len(walk.places) > 1:
+        yield walk.places[min(2, len(walk.places) - 1)]
 
 
 def _span(tree: Tree, place: Place | None) -> tuple[int, int]:
@@ -79,26 +88,37 @@ def _span(tree: Tree, place: Place | None) -> tuple[int, int]:
 
 def restored(tree: Tree, path: Path, was: Remembered) -> Tree:
     """Return the tree of the text with what was remembered. Raises TreeError where that would change anything else."""
-    target = yaml_data.public(_target(tree.data, path, was))
-    for attempt in (_by_text, _by_own_entry, _by_value):
-        try:
-            result = attempt(tree, path, was)
-        except TreeError:
-            continue
-        if result is not None and yaml_data.same(yaml_data.public(result.data) or None, target or None):
+    target = _target(tree.data, path, was)
+    for result in _attempts(tree, path, was):
+        if yaml_data.same(yaml_data.public(result.data) or None, yaml_data.public(target) or None):
             return result
     raise TreeError("what was there cannot be put back without changing something else")
 
 
-def _by_text(tree: Tree, path: Path, was: Remembered) -> Tree | None:
+def _attempts(tree: Tree, path: Path, was: Remembered) -> t.Iterator[Tree]:
+    ways: list[t.Callable[[], Tree | None]] = [
+        functools.partial(_by_text, tree, path, depth, text) for depth, text in was["texts"]
+    ]
+    if not was["reset"]:
+        ways += [functools.partial(_by_own_entry, tree, path, was), functools.partial(_by_value, tree, path, was)]
+    for way in ways:
+        try:
+            result = way()
+        except TreeError:
+            continue
+        if result is not None:
+            yield result
+
+
+def _by_text(tree: Tree, path: Path, depth: int, text: str) -> Tree | None:
     """Go back to the remembered text, and make all our other changes in it again."""
     start, end = 0, len(tree.text)
-    if was["region"]:
-        walk = yaml_places.walk(tree, path[: was["region"]])
+    if depth:
+        walk = yaml_places.walk(tree, path[:depth])
         if walk.state != "found":
             return None
         start, end = _span(tree, walk.last)
-    old = Tree(tree.text[:start] + was["text"] + tree.text[end:])
+    old = Tree(tree.text[:start] + text + tree.text[end:])
     ours = list(yaml_data.steps(old.data, tree.data))
     if not ours or len(ours) > _MOST_STEPS or tree.text not in _made_again(old, ours):
         return None
@@ -136,7 +156,8 @@ def _by_value(tree: Tree, path: Path, was: Remembered) -> Tree:
     """Set the remembered value, or delete what is there with the parents that were made for it."""
     if was["present"]:
         value = was["value"] if was["source"] is None else Source(was["source"], was["value"], "")
-        return changed(tree, Set(path, value, literal=True))
+        step = Insert(path, value) if _is_gone_from_list(tree.data, path, was) else Set(path, value, literal=True)
+        return changed(tree, step)
     tree = changed(tree, Delete(path))
     for length in range(len(path) - 1, was["depth"], -1):
         if yaml_data.look_up(tree.data, path[:length]) in ({}, []):
@@ -149,7 +170,8 @@ def _by_value(tree: Tree, path: Path, was: Remembered) -> Tree:
 def _target(data: t.Any, path: Path, was: Remembered) -> t.Any:
     """Return the data with the old value, or without the path and the parents that were made for it."""
     if was["present"]:
-        return yaml_data.with_value(data, path, was["value"])
+        set_in = yaml_data.with_inserted if _is_gone_from_list(data, path, was) else yaml_data.with_value
+        return set_in(data, path, was["value"])
     if yaml_data.look_up(data, path) is not NOTHING:
         data = yaml_data.without(data, path)
     for length in range(len(path) - 1, was["depth"], -1):
@@ -158,3 +180,9 @@ def _target(data: t.Any, path: Path, was: Remembered) -> t.Any:
     if was["null"] and was["depth"] and yaml_data.look_up(data, path[: was["depth"]]) == {}:
         data = yaml_data.with_value(data, path[: was["depth"]], None)
     return data
+
+
+def _is_gone_from_list(data: t.Any, path: Path, was: Remembered) -> bool:
+    """Tell whether the value was an entry of a list that is shorter now: then it comes back between the others."""
+    now = yaml_data.look_up(data, path[:-1])
+    return was["length"] is not None and isinstance(now, list) and len(now) < was["length"]

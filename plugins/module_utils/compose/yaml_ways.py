@@ -50,7 +50,7 @@ def _in_place(tree: Tree, walk: Walk, path: Path, value: t.Any) -> t.Iterator[li
         yield yaml_places.put(tree, last, value, "keep")
         yield yaml_places.put(tree, last, value)
     elif walk.state == "scalar":
-        where = ".".join(str(key) for key in path[: len(path) - len(rest)])
+        where = ".".join(str(key) for key in path[: len(path) - len(rest)]) or "the document"
         raise TreeError(
             f"{where} is a single value, so {rest[0]!r} cannot be set below it", tree.line(last.value.start)
         )
