@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+_BEGIN = re.compile(rb"^# BEGIN headroom ([^\n]*?): ", re.MULTILINE)
+
 
 def _marks(owner: str) -> tuple[bytes, bytes]:
     return f"# BEGIN headroom {owner}: ".encode(), f"# END headroom {owner}\n".encode()
@@ -17,6 +19,11 @@ def _marks(owner: str) -> tuple[bytes, bytes]:
 def _pattern(owner: str) -> re.Pattern[bytes]:
     begin, end = _marks(owner)
     return re.compile(b"^" + re.escape(begin) + b"[^\n]*\n(.*?)^" + re.escape(end), re.MULTILINE | re.DOTALL)
+
+
+def owners(data: bytes) -> list[str]:
+    """Whose blocks the text holds."""
+    return [name.decode("utf-8", "surrogateescape") for name in _BEGIN.findall(data)]
 
 
 def block_lines(data: bytes | None, owner: str) -> list[str]:

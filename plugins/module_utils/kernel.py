@@ -163,7 +163,8 @@ def write_order(values: Mapping[str, str]) -> list[tuple[str, str]]:
     writes = []
     for entry, value in sorted(values.items(), key=lambda item: not item[0].startswith(THP_FOLDER)):
         partner = PARTNER.get(entry)
-        if partner in values and value.strip() == "0" and (values[partner].strip() != "0" or entry > partner):
+        other = values.get(partner) if partner is not None else None
+        if other is not None and value.strip() == "0" and (other.strip() != "0" or entry > str(partner)):
             continue
         writes.append((entry, value))
     return writes

@@ -19,7 +19,8 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.kernel import (
     same_value,
     write_order,
 )
-from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_plan import Observed, Plan, Request
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_plan import Plan
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_task import Observed, Request
 from ansible_collections.smallhost.headroom.plugins.module_utils.sysctl_d import (
     SYSCTL_FOLDERS,
     read_config,
@@ -69,7 +70,7 @@ def observe(request: Request, tree: LiveTree, journal: Journal) -> Observed:
         choices={item.entry: tree.choices(item.entry) for item in request.hugepages if tree.holds(item.entry)},
         originals=originals,
         sysctl_files=read_folders(tree.root, SYSCTL_FOLDERS),
-        tmpfiles_files=read_folders(tree.root, TMPFILES_FOLDERS) if request.hugepages else {},
+        tmpfiles_files=read_folders(tree.root, TMPFILES_FOLDERS) if request.hugepages or request.absent else {},
         owned_files=owned,
         targets={path: file for path, file in targets.items() if file is not None},
     )
@@ -173,16 +174,26 @@ class Transaction:
 
     def _forget(self) -> None:
         for entry in self.plan.forget:
-            self.journal.forget(self.request.owner, _LIVE + self.tree.path(entry))
+            key = _LIVE + self.tree.path(entry)
+            heir = self.plan.handed_over.get(entry)
+            if heir is not None:
+                first = self.journal.recall(self.request.owner, key)
+                self.journal.forget(heir, key)
+                self.journal.remember(heir, key, first)
+            self.journal.forget(self.request.owner, key)
         if not self.plan.files:
             prefix = _FOLDER + os.path.join(self.tree.root, "")
             self._drop_folders(key for key in self.journal.owned(self.request.owner) if key.startswith(prefix))
 
     def _drop_folders(self, keys: Iterable[str]) -> None:
-        """Remove the folders that were made, deepest first, where nobody put anything else into them."""
+        """Remove the folders that were made, deepest first. One with another owner's block in it goes over to that."""
         for key in sorted(keys, key=len, reverse=True):
-            with contextlib.suppress(OSError):
-                os.rmdir(key[len(_FOLDER) :])
+            folder = key[len(_FOLDER) :]
+            try:
+                os.rmdir(folder)
+            except OSError:
+                for heir in _owners_below(folder)[:1]:
+                    self.journal.remember(heir, key, True)
             self.journal.forget(self.request.owner, key)
 
     def put_back(self) -> str:
@@ -207,6 +218,15 @@ class Transaction:
         except OSError as error:
             failed.append(_reason(error))
         return f"Putting things back failed too: {' '.join(failed)}" if failed else "Nothing was changed."
+
+
+def _owners_below(folder: str) -> list[str]:
+    found = []
+    for where, _folders, names in os.walk(folder):
+        for name in filter(lambda one: one.endswith(".conf"), names):
+            with contextlib.suppress(OSError), open(os.path.join(where, name), "rb") as stream:
+                found += drop_in.owners(stream.read())
+    return found
 
 
 def _full(folder: str) -> bool:

@@ -16,13 +16,14 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.kernel import (
     display_key,
     same_value,
 )
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_drop_ins import FilePlan
 from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_effects import (
     Facts,
     alarming,
     effect,
     read_facts,
 )
-from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_plan import FilePlan, Plan
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_plan import Plan
 from ansible_collections.smallhost.headroom.plugins.module_utils.sysctl_d import parse, read_config
 
 _CONTEXT = ("vm/dirty_bytes", "vm/overcommit_memory", "vm/overcommit_ratio", "vm/overcommit_kbytes")

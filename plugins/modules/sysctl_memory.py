@@ -241,8 +241,9 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_apply im
     canonical_file,
     observe,
 )
-from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_plan import Plan, Request, decide
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_plan import Plan, decide
 from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_report import report
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_task import Request
 
 SCOPE = "_host"
 

@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.smallhost.headroom.plugins.module_utils.drop_in import (
     block_lines,
     block_span,
+    owners,
     with_block,
     without_block,
 )
@@ -32,6 +33,7 @@ def test_two_owners_share_a_file():
     assert block_lines(with_block(text, "one", ["x = 5"]), "two") == ["y = 2"]
     assert without_block(text, "one") == with_block(None, "two", ["y = 2"])
     assert without_block(text, "on") == text
+    assert owners(b"# x\n" + text) == ["one", "two"]
 
 
 def test_nothing_left():

@@ -13,7 +13,8 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.kernel import (
     wanted_hugepages,
     wanted_settings,
 )
-from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_plan import Observed, Request, decide
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_plan import decide
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_task import Observed, Request
 from ansible_collections.smallhost.headroom.plugins.module_utils.sysctl_d import ConfigFile
 
 FILE = "/etc/sysctl.d/90-headroom.conf"

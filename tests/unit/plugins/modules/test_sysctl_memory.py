@@ -175,6 +175,21 @@ def test_two_keys_of_undo_in_one_file(call, host):
     assert snapshot(host) == before
 
 
+@pytest.mark.parametrize("second", [10, 20])
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+def test_two_keys_of_undo_want_the_same_setting(call, host, order, second):
+    before = snapshot(host)
+    values = {"one": 10, "two": second}
+    for key, value in values.items():
+        wish = settings(vm__swappiness=value)
+        call(settings=wish, transparent_hugepage={"enabled": "never"}, undo_key=key, file=f"/etc/sysctl.d/9{key}.conf")
+    call(state="absent", undo_key=order[0])
+    assert (host / "proc/sys/vm/swappiness").read_text() == f"{values[order[1]]}\n"
+    assert (host / "sys/kernel/mm/transparent_hugepage/enabled").read_text() == "always madvise [never]\n"
+    call(state="absent", undo_key=order[1])
+    assert snapshot(host) == before
+
+
 def test_a_later_file_and_taking_over(call, host):
     (host / "etc/sysctl.d/99-late.conf").write_text("vm.swappiness = 60\n")
     before = snapshot(host)
