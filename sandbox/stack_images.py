@@ -37,6 +37,7 @@ DOCKERFILES = {"bot": "Dockerfile.bot", "api": "Dockerfile.api", "worker-image":
 
 HERE = Path(__file__).parent
 APPLICATION = HERE / "stack" / "imagebot"
+LITTER = ("__pycache__", ".*_cache", "*.pyc", ".env")
 BASE_FILES = HERE / "stack" / "base"
 MACHINE_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 REGISTRY = "https://registry-1.docker.io/v2/"
@@ -155,12 +156,20 @@ def build_bases() -> None:
             job.result()
 
 
+@contextlib.contextmanager
+def application() -> Iterator[Path]:
+    """Yield a copy of the application without what linters and Python leave in a checkout."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(APPLICATION, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*LITTER))
+        yield Path(folder)
+
+
 def build_service(service: str) -> None:
     """Build one service of the application as its Dockerfile says."""
     bases = {name: local(name) for name in (PYTHON_SLIM, PYTHON)}
     text = (APPLICATION / "deploy" / DOCKERFILES[service]).read_text()
-    with step(f"build the stack's {service}"):
-        build(local(service_image(service)), APPLICATION, rebase(text, bases))
+    with step(f"build the stack's {service}"), application() as context:
+        build(local(service_image(service)), context, rebase(text, bases))
 
 
 def build_providers() -> None:

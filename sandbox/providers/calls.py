@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextvars
 import dataclasses
 import math
 import random
@@ -109,6 +110,10 @@ class Fault:
     def __post_init__(self) -> None:
         if self.mode not in ("status", "slow", "cut"):
             raise ValueError(f"a fault's mode is status, slow or cut, not {self.mode!r}")
+
+
+cut_short: contextvars.ContextVar[bool] = contextvars.ContextVar("cut_short", default=False)
+"""Whether the answer to the request at hand shall break off in the middle."""
 
 
 class Faults:

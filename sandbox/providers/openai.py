@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.providers import text
-from sandbox.providers.calls import TOKENS_PER_SECOND, Clock
+from sandbox.providers.calls import TOKENS_PER_SECOND, Clock, cut_short
 
 TOKENS_PER_CHUNK = 4
 DIMENSIONS = 256
@@ -93,7 +93,7 @@ class OpenAI:
 
         await send({"role": "assistant", "content": ""})
         for number, at in enumerate(range(0, len(pieces), TOKENS_PER_CHUNK)):
-            if request.get("cut") and number == 2:
+            if cut_short.get() and number == 2:
                 assert request.transport is not None
                 request.transport.abort()
                 return response

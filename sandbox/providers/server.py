@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from sandbox import providers
-from sandbox.providers.calls import Clock, Counters, Faults
+from sandbox.providers.calls import Clock, Counters, Faults, cut_short
 from sandbox.providers.control import Control
 from sandbox.providers.deepl import DeepL
 from sandbox.providers.dns import NameServer
@@ -68,7 +68,7 @@ class Providers:
                                      headers=headers)  # fmt: skip
         if fault is not None and fault.mode == "slow":
             await asyncio.sleep(fault.seconds)
-        request["cut"] = fault is not None and fault.mode == "cut"
+        cut_short.set(fault is not None and fault.mode == "cut")
         try:
             response = await handler(request)
         except web.HTTPException as error:
@@ -76,7 +76,7 @@ class Providers:
             raise
         if response.status >= 400:
             self.counters.error(kind, response.status)
-        if request["cut"] and isinstance(response, web.Response):
+        if cut_short.get() and isinstance(response, web.Response):
             return await _half(request, response)
         return response
 

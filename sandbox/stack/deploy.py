@@ -104,7 +104,8 @@ def _transfer(instance: Instance, images: list[str]) -> None:
 
 def copy_application(instance: Instance) -> None:
     """Put the application's files, and a `.env` for the stand-ins, into their place."""
-    ssh.push(instance, str(stack_images.APPLICATION), TARGET)
+    with stack_images.application() as folder:
+        ssh.push(instance, str(folder), TARGET)
     ssh.execute(instance, f"umask 077 && cat > {TARGET}/.env", stdin=dotenv().encode())
 
 

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.load.targets import NotASandbox, check
+from sandbox.load.users import answer_digest, message, verdict
+from sandbox.load.workload import Request
+
+
+def text(words):
+    return {"method": "sendMessage", "text": words}
+
+
+@pytest.mark.parametrize(
+    ("reply", "meaning"),
+    [
+        (text("⏳"), "wait"),
+        (text("⏳ Drawing, 3 in the queue"), "wait"),
+        ({"method": "editMessageText", "text": "The sea is ▌"}, "wait"),
+        ({"method": "editMessageText", "text": "The sea is salty."}, "answer"),
+        (text("Forgotten."), "answer"),
+        (text("⚠️ Something went wrong, please try again later"), "failed"),
+        ({"method": "sendPhoto", "caption": "", "sha256": "ab"}, "answer"),
+    ],
+)
+def test_what_a_reply_means(reply, meaning):
+    assert verdict(reply) == meaning
+
+
+def test_messages_carry_the_command_of_their_kind():
+    def typed(kind):
+        return message(Request(kind, "a fox", 0, 1.0, None, ""))
+
+    assert typed("image") == "/image a fox"
+    assert typed("translate") == "/translate a fox"
+    assert typed("text") == typed("stream") == "a fox"
+
+
+def test_answers_are_told_apart_by_what_the_user_got():
+    assert answer_digest(text("a")) == answer_digest({"method": "editMessageText", "text": "a"})
+    assert answer_digest(text("a")) != answer_digest(text("b"))
+    assert answer_digest({"method": "sendPhoto", "sha256": "1"}) != answer_digest(
+        {"method": "sendPhoto", "sha256": "2"}
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000", "http://198.18.77.3:8000/", "http://localhost:1", "http://10.1.2.3"]
+)
+def test_addresses_of_a_sandbox_are_taken(url):
+    assert check(url) == url.rstrip("/")
+
+
+@pytest.mark.parametrize("url", ["https://api.openai.com", "http://8.8.8.8", "http://1.1.1.1:8000", "nonsense", ""])
+def test_any_other_address_is_refused(url):
+    with pytest.raises(NotASandbox):
+        check(url)
