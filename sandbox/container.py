@@ -91,7 +91,7 @@ def up(instance: Instance, template: str | None) -> None:
     with step(f"start the host {instance.name}"):
         engine.docker(*arguments)
         try:
-            ssh.wait_until_up(instance, BOOT_SECONDS)
+            ssh.wait_until_up(instance, BOOT_SECONDS, running)
             ssh.wait_for_engine(instance)
         except SandboxError as error:
             raise SandboxError(f"{error}\n{_log(instance)}") from error

@@ -14,7 +14,7 @@ import shutil
 import socket
 import tarfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sandbox import apt
@@ -105,10 +105,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_up(instance: Instance, seconds: float) -> None:
-    """Wait until the host answers over ssh. Raises SandboxError after that many seconds."""
+def wait_until_up(instance: Instance, seconds: float, alive: Callable[[Instance], bool]) -> None:
+    """Wait until the host answers over ssh.
+
+    Raises SandboxError after that many seconds, or as soon as `alive` says that the host is gone.
+    """
     deadline = time.monotonic() + seconds
     while not succeeds(argv(instance, ["true"]), timeout=40):
+        if not alive(instance):
+            raise SandboxError(f"the host {instance.name} ended before it answered over ssh")
         if time.monotonic() > deadline:
             raise SandboxError(f"the host {instance.name} does not answer over ssh after {seconds:.0f} s")
         time.sleep(0.3)

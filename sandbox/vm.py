@@ -31,7 +31,7 @@ echo 'LABEL={vm_disk.ENGINE_LABEL} /var/lib/docker ext4 nofail,noatime,noinit_it
 mount /var/lib/docker
 systemctl start docker.service
 """
-BOOT_SECONDS = 300.0  # a cold start takes about 30 s emulated on two free cores
+BOOT_SECONDS = 600.0  # a cold start takes about 30 s emulated on two free cores, ten times that on busy ones
 KERNEL_ARGUMENTS = "root=/dev/vda rw console=ttyS0 quiet mitigations=off net.ifnames=0 psi=1"
 
 
@@ -87,7 +87,7 @@ def _launch(instance: Instance, disk_folder: Path, snapshot: str | None) -> None
     argv = qemu_argv(instance, disk_folder, _processor(), snapshot)
     run(["env", "--chdir", str(instance.folder), *argv], timeout=60)
     try:
-        ssh.wait_until_up(instance, BOOT_SECONDS)
+        ssh.wait_until_up(instance, BOOT_SECONDS, running)
     except SandboxError as error:
         console = (instance.folder / "console.log").read_text(errors="replace")[-2000:]
         raise SandboxError(f"{error}\nthe end of its console:\n{console}") from error
