@@ -32,7 +32,7 @@ def has_compose() -> bool:
 def compose_model(data: bytes, folder: pathlib.Path, *options: str) -> dict | str:
     """Return Compose's model of a file's text, or its error.
 
-    Files that the text asks for are made, empty, in ``folder`` or up to two levels above, and variables that it requires are set.
+    Files that the text asks for are made, empty, in ``folder`` or up to two levels above; required variables are set.
     """
     path = folder / "compose.yaml"
     path.write_bytes(data)
