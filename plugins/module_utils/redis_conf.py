@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.smallhost.headroom.plugins.module_utils import redis_values
 
@@ -90,19 +91,38 @@ def _takes_part(name: str, words: Sequence[str], value: str) -> bool:
     return len(words) > 1 and ("replica" if words[1] == "slave" else words[1]) in classes
 
 
-def values(data: bytes, names: Iterable[str]) -> dict[str, str | None]:
-    """What the text says for each name, in one text for a parameter of several lines; None where it says nothing."""
-    found = directives(data)
-    result: dict[str, str | None] = {}
-    for name in names:
-        lines = found.get(name.lower())
-        used = (lines if name.lower() in _REPEATED else lines[-1:]) if lines else None
-        result[name] = None if used is None else " ".join(word for words in used for word in words)
-    return result
+def remember(data: bytes, names: Iterable[str]) -> dict[str, Any]:
+    """What stands there for each name, as JSON data for `restore`: its lines as they are written, or none."""
+    lines = _lines(data)
+    whole = not lines or lines[-1][0].endswith("\n")
+    return {
+        name: {"lines": [line for line, words in lines if words and words[0].lower() == name.lower()], "whole": whole}
+        for name in names
+    }
 
 
-def set_directives(data: bytes, values: Mapping[str, str | None]) -> bytes:
-    """The text with these directives set (None: taken out). Comments, order and every other byte stay.
+def restore(data: bytes, remembered: Mapping[str, Any]) -> bytes:
+    """The text with what was remembered back in its place, whatever else has changed meanwhile. Raises ConfError."""
+    for name, was in remembered.items():
+        lines = _lines(data)
+        mine = [index for index, (_line, words) in enumerate(lines) if words and words[0].lower() == name.lower()]
+        texts = [line for line, _words in lines]
+        for index in mine:
+            texts[index] = ""
+        old = "".join(was["lines"])
+        if mine:
+            texts[mine[0]] = old
+        elif old:
+            texts.append(old)
+        text = "".join(texts)
+        if mine and mine[-1] == len(lines) - 1 and not was["whole"] and text.endswith("\n"):
+            text = text.rstrip("\n").rstrip("\r")  # the line break before what was added to the end came with it
+        data = text.encode("utf-8", "surrogateescape")
+    return data
+
+
+def set_directives(data: bytes, values: Mapping[str, str]) -> bytes:
+    """The text with these directives set. Comments, order and every other byte stay.
 
     A new value takes the place of the last line that sets it, unless an `include` follows that could set it again;
     then, and where there is none, it goes to the end. Raises ConfError.
@@ -112,20 +132,17 @@ def set_directives(data: bytes, values: Mapping[str, str | None]) -> bytes:
     return data
 
 
-def _set_one(data: bytes, name: str, value: str | None) -> bytes:
+def _set_one(data: bytes, name: str, value: str) -> bytes:
     lines = _lines(data)
-    mine = [index for index, (_line, words) in enumerate(lines) if _takes_part(name, words, value or "")]
-    present = " ".join(" ".join(lines[index][1][1:]) for index in mine) if name in _REPEATED else None
-    if mine and present is None:
-        present = " ".join(lines[mine[-1]][1][1:])
+    mine = [index for index, (_line, words) in enumerate(lines) if _takes_part(name, words, value)]
+    counting = mine if name in _REPEATED else mine[-1:]
+    present = " ".join(" ".join(lines[index][1][1:]) for index in counting) if mine else None
     includes = [index for index, (_line, words) in enumerate(lines) if words and words[0].lower() == "include"]
     hidden = bool(includes) and (not mine or includes[-1] > mine[-1])
-    if value is not None and present is not None and not hidden and redis_values.equal(name, value, present):
+    if present is not None and not hidden and redis_values.equal(name, value, present):
         return data
     end = _end_of_line(lines)
-    new = "" if value is None else "".join(
-        " ".join(_quote(word) for word in words) + end for words in redis_values.lines(name, value)
-    )  # fmt: skip
+    new = "".join(" ".join(_quote(word) for word in words) + end for words in redis_values.lines(name, value))
     texts = [line for line, _words in lines]
     place = mine[-1] if mine and not hidden else None
     for index in mine:
@@ -133,7 +150,7 @@ def _set_one(data: bytes, name: str, value: str | None) -> bytes:
     if place is not None:
         last = place == len(texts) - 1 and not lines[place][0].endswith("\n")
         texts[place] = new[: -len(end)] if last and new else new
-    elif new:
+    else:
         if texts and texts[-1] and not texts[-1].endswith("\n"):
             texts[-1] += end
         texts.append(new)

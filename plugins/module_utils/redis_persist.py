@@ -225,9 +225,8 @@ def write(journal: Journal, owner: str, place: Place, server: Server, planned: P
     if planned.path is not None:
         if not planned.changed:
             return []
-        before = redis_conf.values(planned.before or b"", planned.values)
-        for name, value in before.items():
-            journal.remember(owner, _conf_key(planned.path, name), value)
+        for name, was in redis_conf.remember(planned.before or b"", planned.values).items():
+            journal.remember(owner, _conf_key(planned.path, name), was)
         journal.write_file(owner, planned.path, planned.after, in_place=planned.in_place)
         return [planned.path]
     if planned.ask_server and live_changed:
@@ -267,9 +266,9 @@ def undo(journal: Journal, owner: str, place: Place, check_mode: bool) -> list[U
     return undone
 
 
-def _undo_conf(journal: Journal, owner: str, path: str, owned: Mapping[str, str | None], check_mode: bool) -> Undone:
+def _undo_conf(journal: Journal, owner: str, path: str, owned: Mapping[str, Any], check_mode: bool) -> Undone:
     def inverse(text: bytes) -> bytes:
-        return redis_conf.set_directives(text, owned)
+        return redis_conf.restore(text, owned)
 
     before = atomic_file.read(path)
     if check_mode:

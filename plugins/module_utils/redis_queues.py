@@ -105,9 +105,10 @@ LIBRARIES = (
         "BullMQ",
         (),
         (
-            (r"[^:]+:[^:]+:meta$", _types("hash")),
-            (r"bull:[^:]+:(wait|paused|active|id|events|delayed|prioritized|completed|failed|stalled|repeat)",
-            _types("")), (r"bull:[^:]+:[^:]+$", _types("hash")),
+            (r"[^:]+:[^:]+:(wait|paused|active)$", _types("list")),
+            (r"[^:]+:[^:]+:(delayed|prioritized|completed|failed|stalled|repeat)$", _types("zset set")),
+            (r"[^:]+:[^:]+:(id|events)$", _types("string stream")),
+            (r"[^:]+:[^:]+:[\w.-]+$", _types("hash")),
         ),
         "the locks of jobs being worked on (they would run twice)",
     ),
