@@ -208,7 +208,8 @@ def _memory_v1(folder: str) -> Memory:
         reservation=value("soft_limit_in_bytes"),
         peak=value("max_usage_in_bytes"),
         oom_kills=kills,
-        limit_hits=value("failcnt") or 0,
+        # Where memory and memory+swap have the same limit, the second is the one that is hit.
+        limit_hits=(value("failcnt") or 0) + (value("memsw.failcnt") or 0),
     )
 
 

@@ -122,4 +122,5 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}."
     text = str(error)
-    return text[:1].upper() + text[1:]
+    # A message that starts with a name (of a service, a file) keeps its letters.
+    return text[:1].upper() + text[1:] if text.startswith(("the ", "there ", "no ", "a ")) else text

@@ -47,7 +47,7 @@ def in_use(use: cgroup.Memory) -> int:
 
 def needed(used: int) -> int:
     """The smallest limit, in bytes and whole MiB, that is safe for a container that uses so many bytes now."""
-    return math.ceil(used * SAFETY / MIB) * MIB
+    return math.ceil(round(used * SAFETY) / MIB) * MIB
 
 
 @dataclass(frozen=True)

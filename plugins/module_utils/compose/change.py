@@ -81,8 +81,8 @@ def prepare(project: Project, path: str, changes: Sequence[edit.Set | edit.Delet
 
 def require_writable(path: str) -> None:
     """Raise ProjectError where the file (or, for a new one, its folder) cannot be written by this user."""
-    folder = os.path.dirname(os.path.realpath(path))
-    if not os.access(folder, os.W_OK) or (os.path.exists(path) and not os.access(path, os.W_OK)):
+    needed = [os.path.dirname(os.path.realpath(path)), *([path] if os.path.exists(path) else [])]
+    if not all(os.access(place, os.W_OK, effective_ids=True) for place in needed):
         raise ProjectError(f"no permission to write {path}. Nothing was changed. Use become, or its owner.")
 
 

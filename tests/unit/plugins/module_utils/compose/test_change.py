@@ -1,0 +1,169 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.edit import Set
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import (
+    OVERRIDE_MARK,
+    Project,
+    ProjectError,
+)
+from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal
+
+BASE = b"services:\n  bot:\n    image: x # keep\n  api:\n    image: y\n"
+LIMIT = [Set(("services", "bot", "mem_limit"), "50M")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "allowed", "stray"),
+    [
+        ({"services": {"a": {"x": 1}}}, {"services": {"a": {"x": 2}}}, [], ["services.a.x"]),
+        ({"services": {"a": {"x": 1}}}, {"services": {"a": {"x": 2}}}, [("services", "a", "x")], []),
+        ({"services": {"a": {}}}, {"services": {"a": {"deploy": {"placement": {}}}}}, [], []),
+        (
+            {"services": {"a": {}}},
+            {"services": {"a": {"deploy": {"resources": {"limits": {"memory": "1"}}}}}},
+            [("services", "a", "deploy", "resources", "limits", "memory")],
+            [],
+        ),
+        (
+            {"services": {"a": {"environment": {"A": "1"}}}},
+            {"services": {"a": {"environment": {"A": "2"}}}},
+            [("services", "a", "environment", 0)],
+            [],
+        ),
+        ({"services": {"a": {"x": 1}}}, {"services": {"a": {"x": 1}, "b": {"x": 1}}}, [], ["services.b"]),
+        ({"volumes": None}, {"volumes": {"d": {"name": "p_d"}}}, [("volumes", "d")], []),
+    ],
+)
+def test_only_what_was_asked_for_may_differ(before, after, allowed, stray):
+    assert change.differences(before, after, allowed) == stray
+
+
+class Files:
+    """A project of real files; what Compose would make of them is not asked here."""
+
+    def __init__(self, folder):
+        self.base = str(folder / "compose.yaml")
+        with open(self.base, "wb") as stream:
+            stream.write(BASE)
+        self.project = Project(str(folder), (self.base,), False, known_name="p", _model={"name": "p", "services": {}})
+        self.journal = Journal("p", str(folder / "state"))
+        self.folder = folder
+
+    def write(self, path, changes, owner="task"):
+        before = read(path) if os.path.exists(path) else None
+        after = change.edit.edit(change.text_of(self.project, path), changes, "x")
+        prepared = change.Prepared(path, before, after, {}, list(changes))
+        with self.journal.locked():
+            change.write(self.journal, owner, self.project, prepared)
+        return after
+
+    def undo(self, services=None, owner="task", check_mode=False):
+        with self.journal.locked():
+            return change.undo_files(self.journal, owner, self.project, services, check_mode)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return Files(tmp_path)
+
+
+def read(path):
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
+def test_write_and_undo_to_the_byte(files):
+    files.write(files.base, LIMIT)
+    assert b"mem_limit: 50M" in read(files.base)
+    (preview,) = files.undo(check_mode=True)
+    assert (preview.outcome, preview.after) == ("restored", BASE)
+    (undone,) = files.undo()
+    assert undone.outcome == "restored"
+    assert read(files.base) == BASE
+    assert files.undo() == []
+    assert files.journal.read_only().owned("task") == {}
+
+
+def test_an_override_file_is_made_with_a_mark_and_goes_again(files):
+    override = str(files.folder / "compose.override.yaml")
+    text = files.write(override, LIMIT)
+    assert text == OVERRIDE_MARK + b"compose.yaml.\nservices:\n  bot:\n    mem_limit: 50M\n"
+    files.undo()
+    assert not os.path.exists(override)
+
+
+def test_an_override_file_that_somebody_added_to_stays_with_what_is_not_ours(files):
+    override = str(files.folder / "compose.override.yaml")
+    files.write(override, LIMIT)
+    with open(override, "ab") as stream:
+        stream.write(b"  api:\n    init: true\n")
+    (undone,) = files.undo()
+    assert undone.outcome == "values"
+    assert b"mem_limit" not in read(override)
+    assert b"  api:\n    init: true\n" in read(override)
+
+
+def test_only_some_services(files):
+    files.write(files.base, [*LIMIT, Set(("services", "api", "mem_limit"), "60M")])
+    (undone,) = files.undo(["bot"])
+    assert undone.outcome == "values"
+    assert read(files.base) == BASE.replace(b"image: y\n", b"image: y\n    mem_limit: 60M\n")
+    files.undo(["api"])
+    assert read(files.base) == BASE
+
+
+def test_somebody_elses_change_stays(files):
+    files.write(files.base, LIMIT)
+    with open(files.base, "ab") as stream:
+        stream.write(b"# mine\n")
+    (undone,) = files.undo()
+    assert undone.outcome == "values"
+    assert read(files.base) == BASE + b"# mine\n"
+    assert change.undo_warnings([undone], None)
+
+
+def test_the_first_value_is_the_one_that_comes_back(files):
+    files.write(files.base, LIMIT)
+    files.write(files.base, [Set(("services", "bot", "mem_limit"), "70M")])
+    files.undo()
+    assert read(files.base) == BASE
+
+
+def test_two_owners_are_undone_apart(files):
+    files.write(files.base, LIMIT, "one")
+    files.write(files.base, [Set(("services", "api", "mem_limit"), "60M")], "two")
+    files.undo(owner="one")
+    assert read(files.base) == BASE.replace(b"image: y\n", b"image: y\n    mem_limit: 60M\n")
+    files.undo(owner="two")
+    assert read(files.base) == BASE
+
+
+def test_what_a_killed_run_filed_and_never_wrote_is_forgotten(files):
+    path = files.base
+    with files.journal.locked():
+        key = change._journal_key(path, LIMIT[0].path)
+        files.journal.remember("task", key, {"order": 1, "was": change.edit.remember(b"x: 1\n", LIMIT[0].path, "x")})
+    files.write(path, LIMIT)
+    with open(path, "ab") as stream:
+        stream.write(b"# mine\n")
+    files.undo()
+    assert read(path) == BASE + b"# mine\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
+def test_a_file_that_may_not_be_written(files):
+    os.chmod(files.folder, 0o755)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(ProjectError, match=r"no permission to write .*Nothing was changed"):
+            change.require_writable(files.base)
+    finally:
+        os.seteuid(0)
