@@ -129,7 +129,8 @@ def test_inner_container_cannot_exceed_the_host(small, inner_image):
     small.check_output("docker rm -f greedy")
     assert result.rc == 137
     peak = memory_file(small, "", "memory.max_usage_in_bytes", "memory.peak")
-    assert 0.9 * MEMORY < peak <= MEMORY
+    # The kernel lets a page or two through before it says no.
+    assert 0.9 * MEMORY < peak < 1.001 * MEMORY
 
 
 @in_container
