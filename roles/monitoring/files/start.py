@@ -21,18 +21,25 @@ from headroom_sampler.plain_json import loads
 def main(path: str, action: str = "run") -> None:
     """Do what the command line asks for."""
     config = loads(content(path).decode())
-    if action == "access-log":
+    if action == "run":
+        from headroom_sampler import sampler
+
+        sampler.run(config)
+    elif action == "access-log":
         from headroom_sampler import access_log
 
         access_log.main(config["users"]["path"], config["users"]["pattern"], config["state_dir"] + "/users.json")
-        return
-    from headroom_sampler import probe, sampler
-
-    if action == "check":
-        for entry in config["probes"]:
-            probe.split(entry["url"])
     else:
-        sampler.run(config)
+        check(config)
+
+
+def check(config: dict) -> None:
+    """Raise ValueError or re.error for a configuration that cannot work; load, and so compile, all that may be used."""
+    from headroom_sampler import access_log, probe, sampler  # noqa: F401
+
+    for entry in config["probes"]:
+        probe.split(entry["url"])
+    access_log.re.compile(config["users"].get("pattern", ""))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ socket. The file also holds the container's environment: only the fields named h
 
 from __future__ import annotations
 
-import os
+import posix
 
 from headroom_sampler.files import content
 from headroom_sampler.plain_json import loads
@@ -50,14 +50,14 @@ class Containers:
     def refresh(self) -> list[Container]:
         """All containers that the engine knows, running or not. Empty where the folder cannot be read."""
         try:
-            names = [name for name in os.listdir(self._folder) if len(name) == 64]
+            names = [name for name in posix.listdir(self._folder) if len(name) == 64]
         except OSError:
             names = []
         fresh = {}
         for name in names:
             path = f"{self._folder}/{name}/config.v2.json"
             try:
-                written = os.stat(path).st_mtime_ns
+                written = posix.stat(path).st_mtime_ns
             except OSError:
                 continue
             known = self._read.get(name)

@@ -2,30 +2,42 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reading small files of the kernel without the buffers of `open`."""
+"""Reading small files of the kernel without the buffers of `open`.
+
+The system calls come from `posix`, the C module that `os` is made of: `os` and what it loads take 0.3 to 0.5 MB.
+"""
 
 from __future__ import annotations
 
-import os
+import posix
 
 
 def content(path: str) -> bytes:
     """The whole file; empty where it cannot be read (a container that has just gone away is no error)."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return b""
     try:
-        parts = []
+        parts, size = [], max(4096, posix.fstat(handle).st_size + 1)
         while True:
-            part = os.read(handle, 65536)
+            part = posix.read(handle, size)
             if not part:
                 return b"".join(parts)
             parts.append(part)
     except OSError:
         return b""
     finally:
-        os.close(handle)
+        posix.close(handle)
+
+
+def exists(path: str) -> bool:
+    """Whether there is anything at the path."""
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
 
 
 def number(path: str) -> int | None:

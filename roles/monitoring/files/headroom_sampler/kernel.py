@@ -11,9 +11,9 @@ seconds and for being loaded by a bare interpreter.
 
 from __future__ import annotations
 
-import os
+import posix
 
-from headroom_sampler.files import content, number, pairs
+from headroom_sampler.files import content, exists, number, pairs
 
 # cgroup v1 says "no limit" with a number just below LLONG_MAX.
 V1_UNLIMITED = 1 << 62
@@ -75,8 +75,8 @@ def oom_kills_v1(folder: str) -> int:
     """Kernel OOM kills of a cgroup and of those below it: v1 counts each kill in the victim's own cgroup only."""
     kills = pairs(folder + "/memory.oom_control").get(b"oom_kill", 0)
     try:
-        if os.stat(folder).st_nlink > 2:
-            kills += sum(oom_kills_v1(entry.path) for entry in os.scandir(folder) if entry.is_dir())
+        if posix.stat(folder).st_nlink > 2:
+            kills += sum(oom_kills_v1(entry.path) for entry in posix.scandir(folder) if entry.is_dir())
     except OSError:
         pass  # The cgroup has gone away; so have its kills.
     return kills
@@ -142,7 +142,7 @@ def activity(version: int, found: dict[str, str]) -> dict[str, int | None]:
 
 def container(version: int, found: dict[str, str]) -> dict[str, int | None] | None:
     """All figures of one container, or None where its cgroup is not there (any more)."""
-    if not version or not os.path.isdir(found["memory"]):
+    if not version or not exists(found["memory"]):
         return None
     figures = memory_v1(found["memory"]) if version == 1 else memory_v2(found["memory"])
     figures.update(activity(version, found))
@@ -175,7 +175,7 @@ def host(proc: str, mounted: dict[str, tuple[str, str]]) -> dict[str, int | None
             figures["memory"], figures["available"] = limit, max(0, limit - (seen["working_set"] or 0))
             figures["swap_used"] = seen["swap"]
     figures["cpu_us"] = activity(version, root)["cpu_us"] if root.get("cpuacct") else None
-    figures["cpus"] = len(os.sched_getaffinity(0))
+    figures["cpus"] = len(posix.sched_getaffinity(0))
     for kind in ("cpu", "memory", "io"):
         figures[kind + "_waiting_us"] = waiting(content(proc + "/pressure/" + kind))
     figures["oom_kills"] = pairs(proc + "/vmstat").get(b"oom_kill")
@@ -192,5 +192,5 @@ def root_group(mounted: dict[str, tuple[str, str]]) -> tuple[dict[str, str], int
 
 def disk(path: str) -> dict[str, int]:
     """Bytes of the file system at `path`: all, and what an ordinary user's process may still write."""
-    seen = os.statvfs(path)
+    seen = posix.statvfs(path)
     return {"size": seen.f_blocks * seen.f_frsize, "available": seen.f_bavail * seen.f_frsize}

@@ -10,7 +10,7 @@ counters, units in the name).
 
 from __future__ import annotations
 
-import os
+import posix
 
 CONTAINER = ("project", "service", "container")
 
@@ -96,17 +96,17 @@ def escape(text: str) -> str:
 
 def publish(path: str, text: str) -> None:
     """Put the text in place in one step, readable for all. Raises OSError; the old text then stays."""
-    fresh = f"{path}.{os.getpid()}"  # node_exporter reads only names that end in .prom
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    fresh = f"{path}.{posix.getpid()}"  # node_exporter reads only names that end in .prom
+    handle = posix.open(fresh, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
     try:
         whole = text.encode()
         try:
-            os.fchmod(handle, 0o644)
-            if os.write(handle, whole) != len(whole):
+            posix.fchmod(handle, 0o644)
+            if posix.write(handle, whole) != len(whole):
                 raise OSError(28, "the file system took only a part of the metrics", path)
         finally:
-            os.close(handle)
-        os.rename(fresh, path)
+            posix.close(handle)
+        posix.rename(fresh, path)
     except OSError:
-        os.unlink(fresh)
+        posix.unlink(fresh)
         raise

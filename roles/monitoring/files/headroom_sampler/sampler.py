@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 import time
 
@@ -216,7 +216,7 @@ class Sampler:
         if self._from_log and self.config["users"].get("service"):
             counted[self.config["users"]["service"]] = self._from_log
         try:
-            for name in os.listdir(self.config["counters_dir"]):
+            for name in posix.listdir(self.config["counters_dir"]):
                 if not name.startswith("."):
                     text = content(f"{self.config['counters_dir']}/{name}").decode("utf-8", "replace")
                     counted[name] = users.named_numbers(text)
@@ -251,7 +251,7 @@ class Sampler:
 
     def _look_at_itself(self, now: float, metrics: Metrics) -> None:
         pages = content(self.config["proc"] + "/self/statm").split()
-        spent = os.times()
+        spent = posix.times()
         metrics.set("headroom_sampler_resident_memory_bytes", int(pages[1]) * 4096 if len(pages) > 1 else None)
         metrics.set("headroom_sampler_cpu_seconds_total", round(sum(spent[:4]), 3))
         metrics.set("headroom_sampler_samples_total", self._taken)

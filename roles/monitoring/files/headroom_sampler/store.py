@@ -12,10 +12,10 @@ store.
 
 from __future__ import annotations
 
-import os
+import posix
 
 from headroom_sampler import record
-from headroom_sampler.files import content
+from headroom_sampler.files import content, exists
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # The import would take 0.4 MB.
@@ -43,25 +43,26 @@ class Tier:
     def files(self) -> list[str]:
         """Paths of this tier's files, oldest first."""
         prefix = f"{self.step:04d}-"
-        names = [n for n in os.listdir(self._folder) if n.startswith(prefix) and n.endswith(".samples")]
+        names = [n for n in posix.listdir(self._folder) if n.startswith(prefix) and n.endswith(".samples")]
         return [f"{self._folder}/{name}" for name in sorted(names)]
 
-    def append(self, now: int, sample: record.Sample) -> None:
-        """Write a sample. Raises OSError where it could not be written; the file then is as it was before."""
+    def append(self, now: int, sample: record.Sample) -> bool:
+        """Write a sample; True when that began a file. Raises OSError where it could not be written whole."""
         start, path = now - now % self._span, self.path(now)
         if start != self._start:
             self._numbers, self._start = open_end(path), start
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        handle = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o640)
         try:
-            size = os.fstat(handle).st_size
+            size = posix.fstat(handle).st_size
             numbers = dict(self._numbers) if size else {}
             text = [] if size else record.header(self.step, start)
             append_whole(handle, size, text + record.lines(now - start, sample, numbers))
         finally:
-            os.close(handle)
+            posix.close(handle)
         self._numbers = numbers
         if not size:
             self.prune(now)
+        return not size
 
     def prune(self, now: int) -> None:
         """Drop the files past the number kept: those from a clock that ran ahead first, then the oldest."""
@@ -69,17 +70,17 @@ class Tier:
         ahead = self.path(now + DAY)
         files.sort(key=lambda path: (path <= ahead, path))
         for path in files[: max(0, len(files) - self._keep)]:
-            os.unlink(path)
+            posix.unlink(path)
 
 
 def append_whole(handle: int, size: int, lines: list[str]) -> None:
     """Append all of the lines to a file of `size` bytes, or none of them. Raises OSError."""
     whole = ("\n".join(lines) + "\n").encode("ascii")
     try:
-        if os.write(handle, whole) != len(whole):
+        if posix.write(handle, whole) != len(whole):
             raise OSError(28, "the file system took only a part of the sample")
     except OSError:
-        os.ftruncate(handle, size)
+        posix.ftruncate(handle, size)
         raise
 
 
@@ -88,7 +89,7 @@ def open_end(path: str) -> dict[tuple[str, str], int]:
     text = content(path)
     whole = text.rfind(b"\n") + 1
     if whole != len(text):
-        os.truncate(path, whole)
+        posix.truncate(path, whole)
     numbers = {}
     for line in each_line(text):
         if line.startswith("k "):
@@ -123,7 +124,8 @@ class Store:
     """All tiers. A sample is added once; coarser tiers are written whenever one of their steps is over."""
 
     def __init__(self, folder: str, step: int, most_bytes: int) -> None:
-        os.makedirs(folder, mode=0o750, exist_ok=True)
+        if not exists(folder):
+            posix.mkdir(folder, 0o750)
         self._folder, self._most = folder, most_bytes
         (_, span, keep), *coarser = TIERS
         self._fine = Tier(folder, step, span, keep)
@@ -149,19 +151,19 @@ class Store:
         if done is None:
             return
         try:
-            tier.append(*done)
-            self._keep_small()
+            if tier.append(*done):
+                self._keep_small()
         except OSError:
             self.errors += 1
 
     def _keep_small(self) -> None:
         """Drop the oldest files of the finest tier that has more than one, while all are larger than allowed."""
-        sizes = {entry.path: entry.stat().st_size for entry in os.scandir(self._folder)}
+        sizes = {entry.path: entry.stat().st_size for entry in posix.scandir(self._folder)}
         if sum(sizes.values()) <= self._most:
             return
         for tier in [self._fine, *(tier for tier, _ in self._coarse)]:
             for path in tier.files()[:-1]:
-                os.unlink(path)
+                posix.unlink(path)
                 sizes.pop(path, None)
                 if sum(sizes.values()) <= self._most:
                     return

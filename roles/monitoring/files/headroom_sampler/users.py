@@ -10,7 +10,7 @@ users are stays in Redis, in the log or with the command.
 
 from __future__ import annotations
 
-import os
+import posix
 import select
 import time
 
@@ -32,10 +32,10 @@ class SourceError(Exception):
 def hyperloglog_keys(pattern: str, every: int, window: int, now: int) -> list[str]:
     """The keys that together cover the window: one for each `every` seconds, named by strftime (UTC).
 
-    The oldest key may reach back a little further than the window: users of a day are not lost at its edge.
+    The oldest key reaches back beyond the window by up to `every` seconds: nobody is lost at its edge.
     """
-    names = [time.strftime(pattern, time.gmtime(at)) for at in range(now - now % every, now - window, -every)]
-    return list(dict.fromkeys(names)) or [time.strftime(pattern, time.gmtime(now))]
+    starts = range(now - now % every, now - window - every, -every)
+    return list(dict.fromkeys(time.strftime(pattern, time.gmtime(at)) for at in starts))
 
 
 def ask_redis(connection: _socket.socket, *words: str) -> int | str:
@@ -68,42 +68,43 @@ def from_redis(source: dict, windows: list[str], now: int, host: str) -> dict[st
             ask_redis(connection, "SELECT", str(source["db"]))
         found = {}
         for window in windows:
-            keys = hyperloglog_keys(source["key"], source.get("key_seconds", 300), WINDOWS[window], now)
+            keys = hyperloglog_keys(source["key"], source.get("key_seconds", 60), WINDOWS[window], now)
             found[window] = int(ask_redis(connection, "PFCOUNT", *keys))
         return found
     finally:
         connection.close()
 
 
-def run(argv: list[str], environment: dict[str, str], timeout: float) -> str:
+def run(argv: list[str], added: dict[str, str], timeout: float) -> str:
     """Standard output of a command. Raises SourceError when it fails, is slow or says too much.
 
     Without the `subprocess` module, which would take 2 MB.
     """
-    reader, writer = os.pipe()
+    reader, writer = posix.pipe()
     output = b""
-    actions = [(os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_CLOSE, reader)]
+    actions = [(posix.POSIX_SPAWN_DUP2, writer, 1), (posix.POSIX_SPAWN_CLOSE, reader)]
+    environment = {**posix.environ, **{name.encode(): value.encode() for name, value in added.items()}}
     try:
-        child = os.posix_spawnp(argv[0], argv, {**os.environ, **environment}, file_actions=actions)
+        child = posix.posix_spawnp(argv[0], argv, environment, file_actions=actions)
     except OSError as error:
-        os.close(reader)
+        posix.close(reader)
         raise SourceError(f"{argv[0]} could not be started: {error.strerror}") from None
     finally:
-        os.close(writer)
+        posix.close(writer)
     deadline, finished = time.monotonic() + timeout, False
     try:
         while len(output) < OUTPUT_LIMIT:
             ready, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
-            part = os.read(reader, 4096) if ready else b""
+            part = posix.read(reader, 4096) if ready else b""
             if not part:
                 finished = bool(ready)
                 break
             output += part
     finally:
-        os.close(reader)
+        posix.close(reader)
         if not finished:
-            os.kill(child, 9)
-        _, outcome = os.waitpid(child, 0)
+            posix.kill(child, 9)
+        _, outcome = posix.waitpid(child, 0)
     if not finished:
         raise SourceError(f"{argv[0]} had not ended after {timeout:g} s, or wrote too much; it was ended")
     if outcome:
