@@ -19,7 +19,7 @@ from sandbox.stack import API_PORT, COMPOSE_FILE, TARGET
 from sandbox.state import Instance
 
 LOAD_SECONDS = 900.0
-HEALTHY_SECONDS = 180.0
+HEALTHY_SECONDS = 300.0
 
 # Values for the application's `.env`: the stand-ins take any key of the right shape.
 SETTINGS = {
@@ -35,6 +35,9 @@ SETTINGS = {
     "QUEUE_NAME": "img_queue",
     # httpx takes the certificates from here; requests and aiogram bring certifi's list, which the base images extend.
     "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
+    # An emulated or crowded machine takes longer than uvicorn's 5 s to import the application: its supervisor would
+    # kill and restart the workers for ever.
+    "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "120",
     "TZ": "UTC",
 }
 

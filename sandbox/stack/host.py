@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from sandbox import host, stack_images
+from sandbox import host, stack_images, state
 from sandbox.stack import deploy
 from sandbox.state import Instance
 
@@ -29,7 +29,9 @@ def bring_up(name: str, kind: str = "container") -> Instance:
 
 
 def _up_with_images(name: str, kind: str) -> Instance:
+    is_new = state.load(name) is None
     instance = host.up(name, kind, template=TEMPLATE if host.has_template(kind, TEMPLATE) else None)
-    if deploy.load_images(instance) and kind == "container":
+    # A host that was there before has containers and volumes, which no other host must start with.
+    if deploy.load_images(instance) and kind == "container" and is_new:
         host.save_template(name, TEMPLATE)
     return instance
