@@ -135,7 +135,7 @@ class Watch:
         stopped = set(self.stopped())
         looks = self.looks()
         found = [
-            Doubt("stopped", service, f"{service} did not run, so it was not judged.", False)
+            Doubt("stopped", service, f"service {service} did not run, so it was not judged.", False)
             for service in sorted(stopped)
         ]
         if looks:

@@ -81,7 +81,8 @@ def _killed(old: Reading, new: Reading, events: Sequence[Event]) -> Fault | None
     limit = new["limit"] or old["limit"]
     room = f"its limit is {human_size(limit)}" if limit else "it has no limit of its own, so the host ran out"
     killed = _count(max(count, 1), "process", "processes")
-    hidden = "" if by_engine or not same else " Its main process lives on, so Docker shows nothing of it."
+    alive = same and new["state"] in UP
+    hidden = " Its main process lives on, so the container looks well to Docker." if alive else ""
     return Fault(
         "oom_kill",
         old["service"],
@@ -103,8 +104,8 @@ def _ended(old: Reading, new: Reading, events: Sequence[Event]) -> Fault | None:
         return Fault(
             "restarted",
             old["service"],
-            f"{old['service']} ({old['name']}) was restarted{code}; the engine counts {new['restarts']} restarts, "
-            f"{old['restarts']} before.",
+            f"service {old['service']} ({old['name']}) was restarted{code}; the engine counts {new['restarts']} "
+            f"restarts, {old['restarts']} before.",
         )
     code = died[-1]["exit_code"] if died else new["exit_code"]
     if new["state"] == "restarting" and (code == 0 or not died) and old["state"] == "restarting":
@@ -112,7 +113,9 @@ def _ended(old: Reading, new: Reading, events: Sequence[Event]) -> Fault | None:
     if code == 0 and (new["one_shot"] or (new["state"] == "restarting" and _recycled(old, died))):
         return None
     again = "the engine is starting it again" if new["state"] == "restarting" else f"it is {new['state']} now"
-    return Fault("exited", old["service"], f"{old['service']} ({old['name']}) ended with exit code {code}; {again}.")
+    return Fault(
+        "exited", old["service"], f"service {old['service']} ({old['name']}) ended with exit code {code}; {again}."
+    )
 
 
 def _recycled(old: Reading, died: Sequence[Event]) -> bool:
@@ -128,7 +131,7 @@ def _recycled(old: Reading, died: Sequence[Event]) -> bool:
 def _frozen(old: Reading, new: Reading) -> Fault | None:
     if new["state"] == "paused" and old["state"] == "running":
         return Fault(
-            "exited", old["service"], f"{old['service']} ({old['name']}) was paused: it does nothing any more."
+            "exited", old["service"], f"service {old['service']} ({old['name']}) was paused: it does nothing any more."
         )
     return None
 
@@ -141,7 +144,7 @@ def _unhealthy(old: Reading, new: Reading) -> Fault | None:
     return Fault(
         "unhealthy",
         old["service"],
-        f"{old['service']} ({old['name']}) turned unhealthy: {new['failing_streak']} health checks in a row "
+        f"service {old['service']} ({old['name']}) turned unhealthy: {new['failing_streak']} health checks in a row "
         f"failed.{said}",
     )
 
@@ -156,11 +159,15 @@ def standing(now: Look, baseline: Mapping[str, Any] | None) -> list[Fault]:
         if was.get("running") and not running:
             code = f" (exit code {mine[0]['exit_code']})" if mine else ""
             found.append(
-                Fault("exited", service, f"{service} ran when the baseline was taken and does not run now{code}.")
+                Fault(
+                    "exited", service, f"service {service} ran when the baseline was taken and does not run now{code}."
+                )
             )
         elif was.get("health") == "healthy" and any(reading["health"] == "unhealthy" for reading in running):
             found.append(
-                Fault("unhealthy", service, f"{service} was healthy when the baseline was taken and is unhealthy.")
+                Fault(
+                    "unhealthy", service, f"service {service} was healthy when the baseline was taken and is unhealthy."
+                )
             )
     return found
 
@@ -176,7 +183,9 @@ def lasting_faults(looks: Sequence[tuple[float, Look]], limits: Thresholds) -> l
         if reading["state"] != "running":
             continue
         origin = first.get(reading["id"])
-        fault = pressure_fault(reading["service"], reading["pressure"], origin and origin["pressure"], limits)
+        fault = pressure_fault(
+            f"service {reading['service']}", reading["pressure"], origin and origin["pressure"], limits
+        )
         found += [fault] if fault else []
         fault = _at_limit(reading["id"], looks, limits)
         found += [fault] if fault else []
@@ -199,7 +208,7 @@ def pressure_fault(
         return None
     return Fault(
         "memory_pressure",
-        subject,
+        subject.rpartition(" ")[2],
         f"{subject} waits for memory {minute:.1f} % of the time (last 60 s; {lately:.1f} % in the last 10 s, "
         f"{start:.1f} % when the watch began; allowed: {limits.pressure_percent:g} %).",
     )
@@ -221,9 +230,9 @@ def _at_limit(container: str, looks: Sequence[tuple[float, Look]], limits: Thres
     return Fault(
         "memory_at_limit",
         last["service"],
-        f"{last['service']} ({last['name']}) stands at its memory limit: {human_size(last['unreclaimable'])} that "
-        f"cannot be given back, of {human_size(last['limit'])} ({min(shares):.0f} %), for {LASTING:.0f} s; the limit "
-        f"was hit {hits} times.",
+        f"service {last['service']} ({last['name']}) stands at its memory limit: {human_size(last['unreclaimable'])} "
+        f"that cannot be given back, of {human_size(last['limit'])} ({min(shares):.0f} %), for {LASTING:.0f} s; the "
+        f"limit was hit {hits} times.",
     )
 
 
@@ -236,9 +245,9 @@ def doubts(looks: Sequence[tuple[float, Look]]) -> list[Doubt]:
         if reading["state"] != "running":
             continue
         if health == "starting":
-            text = f"{service} is still starting: its health check has not passed yet. Watch longer."
-        elif health == "unhealthy":
-            text = f"{service} was unhealthy already when the watch began, so its health says nothing about the change."
+            text = f"service {service} is still starting: its health check has not passed yet. Watch longer."
+        elif health == "unhealthy" and old and old["health"] == "unhealthy":
+            text = f"service {service} was unhealthy already when the watch began: its health says nothing."
         elif health == "healthy" and reading["failing_streak"] > (old["failing_streak"] if old else 0):
             text = f"the latest health check of {service} failed ({reading['failing_streak']} in a row). Watch longer."
         else:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.smallhost.headroom.plugins.module_utils.watch_rules import (
     ERRORS_IN_WINDOW,
+    LONG_WINDOW,
     SAMPLES_FOR_P95,
     WINDOW,
     Doubt,
@@ -109,40 +110,44 @@ def _slow(
     if not _usable(before):
         return None
     assert before is not None
-    # Early: the middle of the latest answers is beyond what was the slow end before. One slow answer cannot do that.
     p95 = float(before["p95_ms"])
     p50 = float(before.get("p50_ms") or p95)
-    latest = times[-WINDOW:]
-    middle = percentile(latest, 50) if len(latest) >= WINDOW else None
-    if middle is not None and middle > p95 and _grown(middle, p50, limits):
-        return _slow_fault(service, url, "median", middle, p50, len(latest), limits)
-    high = percentile(times, 95)
-    if (
-        len(times) >= SAMPLES_FOR_P95
-        and high is not None
-        and _grown(high, p95, limits)
-        and _not_a_few(times, p95, limits)
-    ):
+    latest, recent = times[-WINDOW:], times[-LONG_WINDOW:]
+    # Nearly all of the latest answers are slow: noise on the host still lets some through at their old speed.
+    if len(latest) >= WINDOW and _grown(_of(latest, 20), p50, limits):
+        return _slow_fault(service, url, "median", _of(latest, 50), p50, len(latest), limits)
+    if len(recent) >= SAMPLES_FOR_P95 and _grown(_of(recent, 50), p50, limits):
+        return _slow_fault(service, url, "median", _of(recent, 50), p50, len(recent), limits)
+    high = _of(times, 95)
+    if len(times) >= SAMPLES_FOR_P95 and _grown(high, p95, limits) and _throughout(times, p95, limits):
         return _slow_fault(service, url, "p95", high, p95, len(times), limits)
     return None
+
+
+def _of(values: Sequence[float], share: float) -> float:
+    return percentile(values, share) or 0.0
 
 
 def _grown(now: float, before: float, limits: Thresholds) -> bool:
     return now > limits.latency_factor * before and now - before > limits.latency_floor_ms
 
 
-def _not_a_few(times: Sequence[float], p95: float, limits: Thresholds) -> bool:
-    """Whether more answers are slow than chance explains: 5 % were beyond the p95 before."""
-    slow = [value for value in times if _grown(value, p95, limits)]
-    return len(slow) >= max(3, 0.1 * len(times))
+def _throughout(times: Sequence[float], p95: float, limits: Thresholds) -> bool:
+    """Whether a tenth of the answers were beyond the baseline's p95 in the older half and in the newer one alike.
+
+    5 % were before; one burst of noise, as when another program starts, fills one half only.
+    """
+    middle = len(times) // 2
+    halves = (times[:middle], times[middle:])
+    return all(sum(_grown(value, p95, limits) for value in half) >= max(2, 0.1 * len(half)) for half in halves)
 
 
 def _slow_fault(service: str, url: str, what: str, now: float, before: float, count: int, limits: Thresholds) -> Fault:
     return Fault(
         "latency",
         service,
-        f"{service} answers {now / before:.1f} times as slowly as before: {what} {now:.1f} ms over {count} probes of "
-        f"{url}, {before:.1f} ms in the baseline (allowed: {limits.latency_factor:g} times).",
+        f"service {service} answers {now / before:.1f} times as slowly as before: {what} {now:.1f} ms over {count} "
+        f"probes of {url}, {before:.1f} ms in the baseline (allowed: {limits.latency_factor:g} times).",
     )
 
 

@@ -156,13 +156,13 @@ def _lost_workers(series: Series) -> list[Fault]:
     channel as long as its process lives, whatever it is doing: when nobody listens there any more, the process is gone.
     """
     now_at, now = series[-1]
-    if not now["rq"]:
-        return []
+    # RQ's keys are gone altogether when the last worker signs off before any job was queued.
+    workers = (now["rq"] or {}).get("workers", {})
     found = []
     listening = _ever_listening(series)
     for name, (worker, seen_at) in _last_good(series, listening).items():
         age = now_at - seen_at
-        present = now["rq"]["workers"].get(name)
+        present = workers.get(name)
         if age <= 0 or all(_replaced(series, queue, name, listening) for queue in worker["queues"]):
             continue
         if present and present["registered"] and not present["alive"]:
@@ -228,8 +228,8 @@ def _stalled(series: Series) -> Fault | None:
         if any(_moves(recent, name) for name in names):
             continue
         text = (
-            f"{waiting} jobs wait in {queue} and none was taken for {LASTING:.0f} s, though the RQ worker "
-            f"{', '.join(names)} is registered and idle: it hangs or was stopped."
+            f"{waiting} jobs wait in {queue} and none was taken for {LASTING:.0f} s, though RQ workers are "
+            f"registered for it and idle ({', '.join(names)}): they hang or were stopped."
         )
         return Fault("worker_stalled", last["service"], text)
     return None
@@ -252,7 +252,7 @@ def standing(now: Reading, baseline: Mapping[str, Any] | None) -> list[Fault]:
         Fault(
             "worker_missing",
             now["service"],
-            f"{queue} was served by {count} RQ workers when the baseline was taken, and by none now.",
+            f"the queue {queue} was served by {count} RQ workers when the baseline was taken, and by none now.",
         )
         for queue, count in before.items()
         if count and not _serving(now, queue)

@@ -26,6 +26,7 @@ START_GRACE = 30.0  # seconds
 # Answers of a probe that are looked at together for an early verdict, and how many the whole watch needs for its p95:
 # fewer than 20 have no 95th percentile apart from their maximum.
 WINDOW = 10
+LONG_WINDOW = 40
 SAMPLES_FOR_P95 = 20
 ERRORS_IN_WINDOW = 3
 

@@ -107,9 +107,9 @@ options:
     suboptions:
       latency_factor:
         description:
-          - How many times the baseline's latency is too slow. The median of the latest ten answers of a probe is held
-            against the baseline's median (and must be beyond its p95 as well), the p95 of the whole
-            watch against its p95.
+          - How many times the baseline's latency is too slow. Trips where eight of the latest ten answers of a probe, or
+            half of the latest forty, are slower than the baseline's median by that; and where the p95 of the whole
+            watch is above the baseline's p95 by that, in its older and its newer half alike.
           - By default half way to twice as slow.
         type: float
         default: 1.5
@@ -207,9 +207,9 @@ reasons:
   sample:
     - >-
       The kernel killed 1 process of worker (bot-worker-1) for lack of memory: its limit is 200.0 MB. Its main process
-      lives on, so Docker shows nothing of it. Raise the limit, or make the service need less.
+      lives on, so the container looks well to Docker. Raise the limit, or make the service need less.
 not_judged:
-  description: What could not be judged, also where that does not decide the verdict.
+  description: What could not be judged, also where that does not decide the verdict. Empty for V(tripped).
   returned: success
   type: list
   elements: str
@@ -469,7 +469,7 @@ def guard(params: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         [entry["service"] for entry in params["redis"]],
     )
     faults, seconds = observe(seen, sources(params, engine, source), params["seconds"], params["interval"])
-    doubts = seen.doubts()
+    doubts = [] if faults else seen.doubts()
     result = {
         "project": project.name,
         "verdict": watch.verdict(faults, doubts),
