@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 import typing as t
 
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import yaml_data, yaml_places, yaml_ways
@@ -30,6 +31,10 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.compose.yaml_tr
 Remembered = dict[str, t.Any]
 # Making this many changes again, each with a parse, is still quick; past it the values alone are put back.
 _MOST_STEPS = 40
+# From the end of a line: blank and comment lines, up to the break before the next line with content.
+_NO_CONTENT = re.compile(
+    r"(?:(?:\r\n|[\r\n\x85\u2028\u2029])[ \t]*(?:#[^\r\n\x85\u2028\u2029]*)?(?=[\r\n\x85\u2028\u2029]|\Z))*"
+)
 
 
 def remembered(tree: Tree, path: Path) -> Remembered:
@@ -80,10 +85,13 @@ def _regions(tree: Tree, walk: Walk) -> t.Iterator[Place | None]:
 
 
 def _span(tree: Tree, place: Place | None) -> tuple[int, int]:
+    """Return where the text of a place begins and ends, with the comments below it, which a deletion leaves there."""
     if place is None or place.entry is None:
         return 0, len(tree.text)
-    end = place.entry.end
-    return place.entry.start, end if place.flow else tree.line_end(end)
+    if place.flow:
+        return place.entry.start, place.entry.end
+    below = t.cast("re.Match[str]", _NO_CONTENT.match(tree.text, tree.line_end(place.entry.end)))
+    return place.entry.start, below.end()
 
 
 def restored(tree: Tree, path: Path, was: Remembered) -> Tree:
@@ -149,7 +157,10 @@ def _touches(one: Path, two: Path) -> bool:
 def _by_own_entry(tree: Tree, path: Path, was: Remembered) -> Tree | None:
     """Take away the entry that overrides what was inherited, or that was not there."""
     own = was["own"]
-    return changed(tree, Delete(path[: own + 1])) if own < len(path) else None
+    if own >= len(path) or yaml_places.walk(tree, path[: own + 1]).state != "found":
+        return None
+    splices = next(yaml_ways.ways_to_delete(tree, path[: own + 1], inherits_again=True))
+    return Tree(yaml_places.apply(tree.text, splices))
 
 
 def _by_value(tree: Tree, path: Path, was: Remembered) -> Tree:

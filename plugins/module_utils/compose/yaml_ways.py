@@ -201,8 +201,12 @@ def ways_to_insert(tree: Tree, path: Path, value: t.Any) -> t.Iterator[list[Spli
         yield from yaml_places.add(tree, walk.last, path[-1], value)
 
 
-def ways_to_delete(tree: Tree, path: Path) -> t.Iterator[list[Splice]]:
-    """Yield ways of deleting what is at a path. Raises TreeError where it is not written in its own place."""
+def ways_to_delete(tree: Tree, path: Path, inherits_again: bool = False) -> t.Iterator[list[Splice]]:
+    """Yield ways of deleting what is at a path.
+
+    Raises TreeError where it is not written in its own place, or where a merge key has another value for it (unless
+    ``inherits_again``).
+    """
     walk = yaml_places.walk(tree, path)
     if walk.state != "found":
         node = yaml_places.effective_node(tree, path)
@@ -211,6 +215,9 @@ def ways_to_delete(tree: Tree, path: Path) -> t.Iterator[list[Splice]]:
             "it comes from there through an alias or a merge key, so it cannot be deleted here without changing others",
             where,
         )
+    for source in tree.merge_sources(walk.places[-2].value):
+        if str(path[-1]) in tree.view(source) and not inherits_again:
+            raise TreeError("without it the value of the merge key would count", tree.line(walk.last.value.start))
     for splices in yaml_places.remove(tree, walk.last):
         yield splices
         moved = moved_anchors(tree, walk.last.value)

@@ -10,7 +10,7 @@ import json
 import pytest
 import yaml
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import edit
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.edit import Document, EditError, Set
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.edit import Delete, Document, EditError, Set
 from ansible_collections.smallhost.headroom.tests.unit.plugins.module_utils.compose import edit_oracle as oracle
 from ansible_collections.smallhost.headroom.tests.unit.plugins.module_utils.compose.edit_recorded import (
     CASES,
@@ -94,6 +94,13 @@ REFUSED = [
         "alias or a merge",
     ),
     ("delete below an alias", "x-a: &a\n  mem_limit: 1g\nservices:\n  bot: *a\n", NO_LIMIT, 2, "alias or a merge"),
+    (
+        "delete an override",
+        "x-a: &a {cpus: 1}\nservices:\n  bot:\n    <<: *a\n    cpus: 2\n",
+        Delete(bot("cpus")),
+        5,
+        "would count",
+    ),
     ("index far out", "services:\n  bot:\n    ports: [a]\n", Set(bot("ports", 2), "x"), 3, "a list of 1 entries"),
     ("key of a list", "services:\n  bot:\n    ports: [a]\n", Set(bot("ports", "x"), "x"), 3, "a list of 1 entries"),
     ("tag that does not fit", "services:\n  bot:\n    cpus: !!int abc\n", LIMIT, 3, "does not fit its tag"),
@@ -257,6 +264,13 @@ def test_undo_of_an_override_beside_a_stranger_inherits_again():
     was = edit.remember(before, LIMIT.path, "compose.yaml")
     after = edit.edit(before, [LIMIT], "compose.yaml").replace(b"image: x", b"image: z")
     assert edit.restore(after, LIMIT.path, was, "compose.yaml") == before.replace(b"image: x", b"image: z")
+
+
+def test_undo_of_an_override_beside_a_strangers_comment_inherits_again():
+    before = b"x-a: &a\n  mem_limit: 1g\nservices:\n  bot:\n    <<: *a\n    image: x\n"
+    was = edit.remember(before, LIMIT.path, "compose.yaml")
+    after = edit.edit(before, [LIMIT], "compose.yaml").replace(b"image: x", b"image: x # new")
+    assert edit.restore(after, LIMIT.path, was, "compose.yaml") == before.replace(b"image: x", b"image: x # new")
 
 
 def test_undo_never_loses_a_reset():
