@@ -87,7 +87,8 @@ def _client(endpoint: Endpoint, login: Login) -> Any:
         "encoding_errors": "surrogateescape",  # keys are bytes: any of them must survive the way back
         "socket_timeout": None,
         "socket_connect_timeout": _CONNECT_SECONDS,
-        "single_connection_client": True,
+        # One connection for everything: it keeps the selected database, and the network it was made in.
+        "max_connections": 1,
         "retry": Retry(NoBackoff(), 0),
     }
     if int(redis.__version__.split(".")[0]) >= 5:

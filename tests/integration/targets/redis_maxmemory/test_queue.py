@@ -118,6 +118,7 @@ def test_purpose(bare, run):
 def test_a_user_that_may_not_look_at_the_keys(bare, run):
     server = bare(None, "--save", "")
     server.client().execute_command("ACL", "SETUSER", "ops", "on", ">ops-pw", "~*", "+@all", "-scan")
+    server.client().set("page:/", "<html>")
     params = {
         "port": server.port,
         "username": "ops",
