@@ -91,19 +91,23 @@ def same(one: t.Any, two: t.Any) -> bool:
     return bool(one == two or (isinstance(one, float) and one != one and two != two))
 
 
-def steps(before: t.Any, after: t.Any, path: Path = ()) -> t.Iterator[tuple[Path, t.Any]]:
-    """Yield (path, new value or NOTHING) for every difference, as deep as possible, in the order of ``after``."""
+def steps(before: t.Any, after: t.Any, path: Path = (), whole: bool = False) -> t.Iterator[tuple[Path, t.Any]]:
+    """Yield (path, new value or NOTHING) for every difference, in the order of ``after``.
+
+    A mapping that is new comes value by value, or in one step where ``whole`` says so.
+    """
     if same(before, after):
         return
-    known = before if isinstance(before, dict) else {} if before is NOTHING or before is None else None
-    if known is not None and isinstance(after, dict) and after:
+    is_new = before is NOTHING or before is None
+    known = before if isinstance(before, dict) else {} if is_new and (not whole or not path) else None
+    if known is not None and isinstance(after, dict) and (after or known):
         for key, value in after.items():
-            yield from steps(known.get(key, NOTHING), value, (*path, key))
+            yield from steps(known.get(key, NOTHING), value, (*path, key), whole)
         for key in known:
             if key not in after:
                 yield (*path, key), NOTHING
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, value in enumerate(after):
-            yield from steps(before[index], value, (*path, index))
+            yield from steps(before[index], value, (*path, index), whole)
     else:
         yield path, after

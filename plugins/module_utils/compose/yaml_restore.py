@@ -127,16 +127,20 @@ def _by_text(tree: Tree, path: Path, depth: int, text: str) -> Tree | None:
             return None
         start, end = _span(tree, walk.last)
     old = Tree(tree.text[:start] + text + tree.text[end:])
-    ours = list(yaml_data.steps(old.data, tree.data))
-    if not ours or len(ours) > _MOST_STEPS or tree.text not in _made_again(old, ours):
-        return None
-    others = [(where, value) for where, value in ours if not _touches(where, path)]
-    return next(_made_again_trees(old, others)) if others else old
+    for whole in (False, True):
+        ours = list(yaml_data.steps(old.data, tree.data, whole=whole))
+        if ours and len(ours) <= _MOST_STEPS and tree.text in _made_again(old, ours):
+            others = [(where, value) for where, value in ours if not _touches(where, path)]
+            return next(_made_again_trees(old, others)) if others else old
+    return None
 
 
 def _made_again(tree: Tree, steps: list[tuple[Path, t.Any]]) -> t.Iterator[str]:
-    for result in _made_again_trees(tree, steps):
-        yield result.text
+    try:
+        for result in _made_again_trees(tree, steps):
+            yield result.text
+    except TreeError:
+        return
 
 
 def _made_again_trees(tree: Tree, steps: list[tuple[Path, t.Any]]) -> t.Iterator[Tree]:
