@@ -155,7 +155,7 @@ def test_names_lead_to_the_stand_ins_and_nowhere_else(instance):
 def test_api_runs_two_workers(instance):
     processes = run(instance, "docker top imagebot-api -o pid,args")
     assert "--workers 2" in processes
-    assert processes.count("spawn_main") == 2
+    assert processes.count("spawn_main(") == 2
 
 
 def test_redis_holds_the_queue_and_may_evict_it(instance):
@@ -184,7 +184,7 @@ def test_project_was_started_with_an_explicit_file(instance):
 @pytest.mark.parametrize("service", ["bot", "api", "worker-image"])
 def test_images_are_fat(instance, service):
     inside = f"docker exec imagebot-{service}"
-    assert run(instance, f"{inside} sh -c 'command -v gcc && command -v make && ls -d /root/.cache/pip'")
+    assert run(instance, f"{inside} sh -c 'command -v gcc && command -v make'")
     run(instance, f"{inside} python -c 'import pandas'")
     assert run(instance, f"grep -rl pandas {TARGET}/app || true") == ""
 
