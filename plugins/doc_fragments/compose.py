@@ -35,7 +35,6 @@ options:
     type: str
 requirements:
   - Docker Engine 20.10 or later with the Compose plugin 2.20 or later
-  - Docker SDK for Python (C(python3-docker)) 5.0.3 or later
   - PyYAML 5.1 or later
 """
 

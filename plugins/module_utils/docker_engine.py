@@ -2,20 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Containers of the local Docker engine, through the Docker SDK for Python.
-
-`update` goes to the engine's API by itself: docker-py's `update_container` knows neither NanoCpus nor PidsLimit.
-"""
+"""Containers of this host's Docker engine, through its API (docs.docker.com/reference/api/engine)."""
 
 from __future__ import annotations
 
+import http
+import json
 import os
-import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
-from ansible_collections.smallhost.headroom.plugins.module_utils import cgroup
+from ansible_collections.smallhost.headroom.plugins.module_utils import cgroup, unix_http
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 _TIMEOUT_SECONDS = 60
@@ -32,14 +31,6 @@ LIVE_KEYS = ("Memory", "MemorySwap", "MemoryReservation", "NanoCpus", "CpuQuota"
 
 class EngineError(Exception):
     """The engine cannot be asked, or refused what it was asked for."""
-
-
-class SdkMissing(EngineError):
-    """The Docker SDK for Python is not installed. `trace` is the traceback of the import."""
-
-    def __init__(self, trace: str) -> None:
-        super().__init__("the Docker SDK for Python is not installed")
-        self.trace = trace
 
 
 @dataclass(frozen=True)
@@ -141,82 +132,85 @@ class Container:
 
 
 class Engine:
-    """A connection to the engine of this host. Raises SdkMissing or EngineError when it is made."""
+    """The engine behind a socket of this host. Raises EngineError when it is made and none answers."""
 
     def __init__(self, docker_host: str | None = None) -> None:
-        host = docker_host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
-        if not host.startswith("unix://"):
+        self.host = docker_host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+        if not self.host.startswith("unix://"):
             raise EngineError(
-                f"{host} is not a socket of this host. Limits are checked against the kernel's files, "
+                f"{self.host} is not a socket of this host. Limits are checked against the kernel's files, "
                 "so run the task on the Docker host itself."
             )
+        self._path = self.host[len("unix://") :]
+        self._prefix = ""
         try:
-            import docker
-        except ImportError as error:
-            raise SdkMissing(traceback.format_exc()) from error
-        self.host = host
-        self._errors: tuple[type[Exception], ...] = (docker.errors.DockerException, OSError)
-        try:
-            self._client = docker.APIClient(base_url=host, version="auto", timeout=_TIMEOUT_SECONDS)
-        except self._errors as error:
-            raise EngineError(_unreachable(host, error)) from error
+            headers, _body = unix_http.request(self._path, "GET", "/_ping", timeout=_TIMEOUT_SECONDS)
+        except (OSError, unix_http.HttpError) as error:
+            raise EngineError(_unreachable(self.host, error)) from error
+        # The engine's own version of the API, as the Docker CLI negotiates it.
+        version = headers.get("Api-Version")
+        self._prefix = f"/v{version}" if version else ""
 
-    def _call(self, what: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    def _ask(self, what: str, method: str, url: str, query: Mapping[str, str] | None = None, body: Any = None) -> bytes:
+        """Raises unix_http.HttpError for the engine's own refusals, EngineError where it does not answer."""
         try:
-            return getattr(self._client, method)(*args, **kwargs)
-        except self._errors as error:
-            raise EngineError(f"the Docker engine could not {what}: {_reason(error)}") from error
+            return unix_http.request(self._path, method, self._prefix + url, query, body, _TIMEOUT_SECONDS)[1]
+        except OSError as error:
+            raise EngineError(f"the Docker engine could not {what}: {error}") from error
+
+    def _list(self, everything: bool, labels: Sequence[str]) -> list[dict[str, Any]]:
+        query = {"all": "1" if everything else "0", "filters": json.dumps({"label": list(labels)})}
+        try:
+            return json.loads(self._ask("list containers", "GET", "/containers/json", query))
+        except unix_http.HttpError as error:
+            raise EngineError(f"the Docker engine could not list containers: {error}") from error
 
     def compose_labels(self) -> list[dict[str, str]]:
         """The labels of all Compose containers (stopped ones too, one-off ones not), the newest container first."""
-        listed = self._call(
-            "list containers", "containers", all=True, filters={"label": ["com.docker.compose.project"]}
-        )
+        listed = self._list(True, ["com.docker.compose.project"])
         listed.sort(key=lambda entry: entry.get("Created", 0), reverse=True)
         return [entry["Labels"] for entry in listed if entry["Labels"].get("com.docker.compose.oneoff") != "True"]
 
     def containers(self, project: str | None = None, running_only: bool = False) -> list[Container]:
         """The containers of a project, or of the whole host, by name. One that goes away meanwhile is left out."""
-        filters = {"label": [f"com.docker.compose.project={project}"]} if project else {}
-        listed = self._call("list containers", "containers", all=not running_only, filters=filters)
+        listed = self._list(not running_only, [f"com.docker.compose.project={project}"] if project else [])
         found = [self.inspect(entry["Id"]) for entry in listed]
         return sorted((entry for entry in found if entry), key=lambda entry: entry.name)
 
-    def inspect(self, container: str) -> Container | None:
-        """One container, or None where there is none (any more)."""
-        import docker
-
+    def _inspect(self, what: str, url: str) -> dict[str, Any] | None:
         try:
-            return Container(self._client.inspect_container(container))
-        except docker.errors.NotFound:
-            return None
-        except self._errors as error:
-            raise EngineError(f"the Docker engine could not inspect {container[:12]}: {_reason(error)}") from error
+            return json.loads(self._ask(f"inspect {what}", "GET", url))
+        except unix_http.HttpError as error:
+            if error.status == http.HTTPStatus.NOT_FOUND:
+                return None
+            raise EngineError(f"the Docker engine could not inspect {what}: {error}") from error
+
+    def inspect(self, container: str) -> Container | None:
+        """One container by id or name, or None where there is none (any more)."""
+        found = self._inspect(f"container {container[:12]}", f"/containers/{quote(container, safe='')}/json")
+        return Container(found) if found else None
 
     def image(self, name: str) -> dict[str, Any]:
         """`docker image inspect`; empty where the image is gone."""
-        import docker
+        return self._inspect(f"image {name}", f"/images/{quote(name, safe='')}/json") or {}
 
+    def events(self, since: float, until: float, filters: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+        """The engine's events between two times (seconds since the epoch; `until` has passed), oldest first."""
+        query = {"since": f"{since:.6f}", "until": f"{until:.6f}", "filters": json.dumps(filters)}
         try:
-            return self._client.inspect_image(name)
-        except docker.errors.NotFound:
-            return {}
-        except self._errors as error:
-            raise EngineError(f"the Docker engine could not inspect image {name}: {_reason(error)}") from error
-
-    def info(self) -> dict[str, Any]:
-        """`docker info`."""
-        return self._call("describe itself", "info")
+            lines = self._ask("list events", "GET", "/events", query).splitlines()
+        except unix_http.HttpError as error:
+            raise EngineError(f"the Docker engine could not list events: {error}") from error
+        return [json.loads(line) for line in lines if line.strip()]
 
     def update(self, container: Container, values: Mapping[str, int]) -> list[str]:
         """Set limits of one container in one call; returns the engine's warnings. `values`: see `update_body`."""
         body = dict(values)
         try:
-            url = self._client._url("/containers/{0}/update", container.id)
-            answer = self._client._result(self._client._post_json(url, data=body), True)
-        except self._errors as error:
-            raise EngineError(f"the engine refused {body} for container {container.name}: {_reason(error)}") from error
-        return list(answer.get("Warnings") or [])
+            answer = self._ask("update", "POST", f"/containers/{container.id}/update", body=body)
+        except unix_http.HttpError as error:
+            raise EngineError(f"the engine refused {body} for container {container.name}: {error}") from error
+        return list(json.loads(answer).get("Warnings") or [])
 
 
 def update_body(container: Container, wanted: Mapping[str, int | float | None]) -> dict[str, int]:
@@ -290,11 +284,6 @@ def without_swap(body: Mapping[str, int]) -> dict[str, int]:
 def newest_first(containers: Iterable[Container]) -> list[Container]:
     """By time of creation, the newest first."""
     return sorted(containers, key=lambda entry: str(entry.data.get("Created", "")), reverse=True)
-
-
-def _reason(error: Exception) -> str:
-    explanation = getattr(error, "explanation", None)
-    return str(explanation or error).strip()
 
 
 def _unreachable(host: str, error: Exception) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.smallhost.headroom.plugins.module_utils import cgroup, docker_engine, units
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import project as compose_project
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal, JournalError
@@ -48,8 +48,6 @@ def connect(docker_host: str | None, required: bool, warnings: list[str]) -> doc
     """The engine, or None (and a warning) where it does not answer and is not required. Raises EngineError."""
     try:
         return docker_engine.Engine(docker_host)
-    except docker_engine.SdkMissing:
-        raise
     except docker_engine.EngineError as error:
         if required:
             raise
@@ -112,8 +110,6 @@ def _lock(stack: contextlib.ExitStack, journal: Journal, seconds: float) -> None
 
 def fail(module: AnsibleModule, error: Exception) -> NoReturn:
     """End the task with one clear message."""
-    if isinstance(error, docker_engine.SdkMissing):
-        module.fail_json(msg=missing_required_lib("docker (python3-docker)"), exception=error.trace)
     module.fail_json(msg=_sentence(error))
     raise AssertionError
 

@@ -103,14 +103,11 @@ class EngineSource:
 
     def _events(self, since: float, until: float) -> list[dict[str, Any]]:
         filters = {
-            "type": "container",
+            "type": ["container"],
             "event": ["die", "oom"],
-            "label": f"{compose_project.LABEL_PROJECT}={self._project}",
+            "label": [f"{compose_project.LABEL_PROJECT}={self._project}"],
         }
-        stream = self._engine._call(
-            "list events", "events", since=f"{since:.6f}", until=f"{until:.6f}", filters=filters, decode=True
-        )
-        return [watch_readings.event(raw, since) for raw in stream]
+        return [watch_readings.event(raw, since) for raw in self._engine.events(since, until, filters)]
 
 
 class RedisSource:

@@ -15,16 +15,18 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from ansible_collections.smallhost.headroom.plugins.module_utils import atomic_file
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose import edit
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import (
     OVERRIDE_MARK,
     Project,
     ProjectError,
 )
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal
+
+if TYPE_CHECKING:
+    from ansible_collections.smallhost.headroom.plugins.module_utils.compose import edit
 
 Path = tuple[Union[str, int], ...]
 _PREFIX = "file "
@@ -44,6 +46,18 @@ class Prepared:
     def changed(self) -> bool:
         """Whether there is anything to write."""
         return self.before != self.after and bool(self.changes)
+
+
+def _editor() -> Any:
+    """compose/edit.py. Loaded only where a file changes: most runs change none, and it is half of a run's code."""
+    from ansible_collections.smallhost.headroom.plugins.module_utils.compose import edit
+
+    return edit
+
+
+def sets(assignments: Sequence[tuple[Path, Any]]) -> list[edit.Set | edit.Delete]:
+    """Paths with their wanted values as changes for `prepare`."""
+    return [_editor().Set(path, value) for path, value in assignments]
 
 
 def _skeleton(project: Project) -> bytes:
@@ -68,7 +82,7 @@ def prepare(project: Project, path: str, changes: Sequence[edit.Set | edit.Delet
     before = atomic_file.read(path)
     if not changes:
         return Prepared(path, before, before or b"", project.config())
-    after = edit.edit(text_of(project, path), changes, os.path.basename(path))
+    after = _editor().edit(text_of(project, path), changes, os.path.basename(path))
     model = project.check({path: after})
     stray = differences(project.config(), model, [change.path for change in changes])
     if stray:
@@ -167,7 +181,7 @@ def write(journal: Journal, owner: str, project: Project, prepared: Prepared) ->
     filed = [before["order"] for key, before in journal.owned(owner).items() if key.startswith(_PREFIX)]
     order = max(filed, default=0) + 1
     for change in prepared.changes:
-        was = edit.remember(text, change.path, name)
+        was = _editor().remember(text, change.path, name)
         order += journal.remember(owner, _journal_key(prepared.path, change.path), {"order": order, "was": was})
     try:
         journal.write_file(owner, prepared.path, prepared.after)
@@ -223,8 +237,8 @@ def without(project: Project, path: str, text: bytes, remembered: Sequence[tuple
     """The text without our values, or None where nothing but the override file that we made would be left."""
     name = os.path.basename(path)
     for _key, place, was in remembered:
-        text = edit.restore(text, place, was, name)
-    if text.startswith(OVERRIDE_MARK) and not any((edit.Document(text, name).data or {}).values()):
+        text = _editor().restore(text, place, was, name)
+    if text.startswith(OVERRIDE_MARK) and not any((_editor().Document(text, name).data or {}).values()):
         return None
     return text
 

@@ -313,7 +313,10 @@ class Project:
         if self._model is None:
             for path in self.files:
                 _check_readable(path)
-            self._model = self._load(self.files, None)
+            try:
+                self._model = self._load(self.files, None)
+            except ProjectError as error:
+                raise _located(self.files) or error from error
         return self._model
 
     def check(self, changed: Mapping[str, bytes | None]) -> dict[str, Any]:
@@ -375,6 +378,19 @@ def _check_readable(path: str) -> None:
         raise ProjectError(
             f"the compose file {path} cannot be read: {error.strerror}. Run as a user that may read it (become)."
         ) from error
+
+
+def _located(files: Sequence[str]) -> ProjectError | None:
+    """The error with file and line where one of the files is no YAML: Compose does not say in which."""
+    from ansible_collections.smallhost.headroom.plugins.module_utils.compose import edit
+
+    for path in files:
+        try:
+            with open(path, "rb") as stream:
+                edit.Document(stream.read(), path)
+        except edit.EditError as error:
+            return ProjectError(f"{error}. Nothing was changed.")
+    return None
 
 
 def _unknown_service(name: str, known: Sequence[str], files: Sequence[str]) -> str:

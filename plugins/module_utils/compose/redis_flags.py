@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.smallhost.headroom.plugins.module_utils import units
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.command import CommandLine
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.words import CommandError
 
 _SERVERS = ("redis-server", "valkey-server")
 
@@ -20,6 +18,10 @@ def _from_words(words: Sequence[str]) -> int | None:
     """Bytes of `--maxmemory` in a command line, or None where there is none (0 means: no bound, so None too)."""
     if not any(server in word for word in words for server in _SERVERS):
         return None
+    # Only here, so that a task on a project without Redis does not load it.
+    from ansible_collections.smallhost.headroom.plugins.module_utils.compose.command import CommandLine
+    from ansible_collections.smallhost.headroom.plugins.module_utils.compose.words import CommandError
+
     try:
         value = CommandLine.parse(list(words)).get("--maxmemory")
         return units.parse_redis_size(value) or None if value is not None else None

@@ -90,7 +90,7 @@ def apply_limits(task: ProjectTask) -> dict[str, Any]:
     for service in services:
         plan(service, prefer, live)
     path = target_file(task.project, task.params["write_to"])
-    changes = [item for service in services for item in service.file_changes]
+    changes = change.sets([item for service in services for item in service.file_changes])
     prepared = change.prepare(task.project, path, changes)
     require_met(services, prepared.model, path)
     budget = host_budget(task, prepared.model, everywhere)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.smallhost.headroom.plugins.module_utils import cgroup, docker_engine, sizing, units
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose import edit, limits
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import limits
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.redis_flags import maxmemory_of
 from ansible_collections.smallhost.headroom.plugins.module_utils.limits_task.service import Service
 from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ProjectTask
@@ -131,7 +131,7 @@ def decide(task: ProjectTask, service: Service) -> list[str]:
 def plan(service: Service, prefer_deploy: bool, live: bool) -> None:
     """Note what has to change in the file and in each container."""
     service.file_changes = [
-        edit.Set(("services", service.name, *place), value)
+        (("services", service.name, *place), value)
         for place, value in limits.plan(service.config, service.wanted, prefer_deploy)
     ]
     if not live:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.smallhost.headroom.plugins.module_utils import cgroup, sizing
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose import edit, limits
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import limits
 from ansible_collections.smallhost.headroom.plugins.module_utils.docker_engine import Container
 
 
@@ -27,7 +27,7 @@ class Service:
     fit: sizing.Fit | None = None
     target: int | None = None
     bodies: dict[str, dict[str, int]] = field(default_factory=dict)
-    file_changes: list[edit.Set] = field(default_factory=list)
+    file_changes: list[tuple[tuple[str, ...], Any]] = field(default_factory=list)
 
     @property
     def used(self) -> int | None:

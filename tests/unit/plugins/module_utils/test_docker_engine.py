@@ -102,6 +102,5 @@ def test_only_a_socket_of_this_host(host):
 
 
 def test_a_stopped_engine_is_one_clear_error(tmp_path):
-    pytest.importorskip("docker")
     with pytest.raises(engine.EngineError, match=r"does not answer at unix://.*Is it running"):
         engine.Engine(f"unix://{tmp_path}/none.sock")

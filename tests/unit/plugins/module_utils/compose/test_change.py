@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change, edit
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.edit import Set
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import (
     OVERRIDE_MARK,
@@ -59,7 +59,7 @@ class Files:
 
     def write(self, path, changes, owner="task"):
         before = read(path) if os.path.exists(path) else None
-        after = change.edit.edit(change.text_of(self.project, path), changes, "x")
+        after = edit.edit(change.text_of(self.project, path), changes, "x")
         prepared = change.Prepared(path, before, after, {}, list(changes))
         with self.journal.locked():
             change.write(self.journal, owner, self.project, prepared)
@@ -150,7 +150,7 @@ def test_what_a_killed_run_filed_and_never_wrote_is_forgotten(files):
     path = files.base
     with files.journal.locked():
         key = change._journal_key(path, LIMIT[0].path)
-        files.journal.remember("task", key, {"order": 1, "was": change.edit.remember(b"x: 1\n", LIMIT[0].path, "x")})
+        files.journal.remember("task", key, {"order": 1, "was": edit.remember(b"x: 1\n", LIMIT[0].path, "x")})
     files.write(path, LIMIT)
     with open(path, "ab") as stream:
         stream.write(b"# mine\n")
