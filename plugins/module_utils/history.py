@@ -223,12 +223,15 @@ def services(samples: Iterable[Sample], project: str) -> dict[str, ServiceHistor
             owner, service, _name = [*one.key.split("/", 2), "", ""][:3]
             if owner == project and service:
                 found.setdefault(service, []).append(one)
-    return {service: _service(lines) for service, lines in sorted(found.items())}
+    measured = {name: lines for name, lines in found.items() if any("working_set" in one.values for one in lines)}
+    return {service: _service(lines) for service, lines in sorted(measured.items())}
 
 
 def _service(lines: list[Sample]) -> ServiceHistory:
     largest: dict[tuple[int, int], dict[str, float]] = {}
     for one in lines:
+        if "working_set" not in one.values:
+            continue  # A container that was killed before it could be measured.
         best = largest.setdefault((one.time, one.seconds), {"working_set": 0, "in_use": 0})
         best["working_set"] = max(best["working_set"], one.values.get("working_set", 0))
         best["in_use"] = max(best["in_use"], in_use(one.values))

@@ -77,6 +77,9 @@ class Sampler:
         self._containers = Containers(config["docker_root"])
         self._counters = Counters()
         self._groups: dict[tuple[str, int], tuple[int, dict[str, str]]] = {}
+        self._running: set[str] = set()
+        # Kills that a container's cgroup took with it: the kernel counts in a group that ends with its first process.
+        self._killed: dict[str, int] = {}
         self._moment: float = moment
         self._probes: dict[str, list[int]] = {}
         self._users: dict[str, int] = {}
@@ -93,8 +96,11 @@ class Sampler:
         self._moment = moment
         mounted = kernel.mounts(content(self.config["proc"] + "/self/mountinfo"), self.config["cgroup_root"])
         known = self._containers.refresh()
-        self._look_at_containers(known, mounted, span, sample, metrics)
+        restarted = self._look_at_containers(known, mounted, span, sample, metrics)
         self._look_at_host(mounted, span, sample, metrics)
+        for identity, key in killed_with_their_group(sample, restarted):
+            count_kill(sample["c", key])
+            self._killed[identity] = self._killed.get(identity, 0) + 1
         self._look_at_users(known, now, moment, sample, metrics)
         self._look_at_services(span, sample, metrics)
         self._counters.next()
@@ -105,38 +111,51 @@ class Sampler:
 
     def _look_at_containers(
         self, known: list[Container], mounted: dict, span: int | None, sample: record.Sample, metrics: Metrics
-    ) -> None:
-        groups = {}
+    ) -> list[tuple[str, str]]:
+        """Returns (id, key) of those that have been restarted since the sample before."""
+        groups, running, restarted = {}, set(), []
         for one in known:
             labels = (one.project, one.service, one.name)
-            found: tuple[int, dict[str, str]] = (0, {})
-            if one.pid:
-                found = self._groups.get((one.id, one.pid), found)
-                if not found[0]:
-                    found = kernel.folders(content(f"{self.config['proc']}/{one.pid}/cgroup"), one.id, mounted)
-                groups[one.id, one.pid] = found
+            key = "/".join(labels)
+            found = self._group(one, mounted)
+            groups[one.id, one.pid] = found
             figures = kernel.container(*found)
             metrics.set("headroom_container_running", int(figures is not None), *labels)
             metrics.set("headroom_container_restarts_total", one.restarts, *labels)
             if figures is None:
+                if one.oom_killed and one.id in self._running:
+                    self._killed[one.id] = self._killed.get(one.id, 0) + 1
+                    sample["c", key] = record.values("c", {"oom_kills": 1})
                 continue
+            running.add(one.id)
             figures["restarts"] = one.restarts
             self._export_container(figures, one, labels, metrics)
             values = {f"{name}_kib": in_kib(figures[name]) for name in CONTAINER_MEMORY}
             values.update(self._counters.grown("c", one.id, figures, CONTAINER_GROWTH))
             values.update(span_ms=span, tasks=figures["tasks"], health=one.health)
-            sample["c", "/".join(labels)] = record.values("c", values)
-        self._groups = groups
+            if values["restarts"]:
+                restarted.append((one.id, key))
+            sample["c", key] = record.values("c", values)
+        self._groups, self._running = groups, running
+        self._killed = {one.id: self._killed[one.id] for one in known if one.id in self._killed}
+        return restarted
 
-    @staticmethod
-    def _export_container(figures: dict, one: Container, labels: tuple[str, str, str], metrics: Metrics) -> None:
+    def _group(self, one: Container, mounted: dict) -> tuple[int, dict[str, str]]:
+        """Version and folders of the container's cgroup, looked up once for each of its starts."""
+        found = self._groups.get((one.id, one.pid), (0, {}))
+        if one.pid and not found[0]:
+            found = kernel.folders(content(f"{self.config['proc']}/{one.pid}/cgroup"), one.id, mounted)
+        return found
+
+    def _export_container(self, figures: dict, one: Container, labels: tuple[str, str, str], metrics: Metrics) -> None:
         for name in CONTAINER_MEMORY:
             metrics.set(f"headroom_container_memory_{name}_bytes", figures[name], *labels)
         metrics.set("headroom_container_memory_waiting_seconds_total", in_seconds(figures["waiting_us"]), *labels)
         metrics.set("headroom_container_cpu_seconds_total", in_seconds(figures["cpu_us"]), *labels)
         metrics.set("headroom_container_cpu_throttled_seconds_total", in_seconds(figures["throttled_us"]), *labels)
         metrics.set("headroom_container_tasks", figures["tasks"], *labels)
-        metrics.set("headroom_container_oom_kills_total", figures["oom_kills"], *labels)
+        kills = (figures["oom_kills"] or 0) + self._killed.get(one.id, 0)
+        metrics.set("headroom_container_oom_kills_total", kills, *labels)
         metrics.set("headroom_container_healthy", int(one.health == 1) if one.health else None, *labels)
 
     def _look_at_host(self, mounted: dict, span: int | None, sample: record.Sample, metrics: Metrics) -> None:
@@ -274,6 +293,24 @@ def in_kib(size: int | None) -> int | None:
 def in_seconds(microseconds: int | None) -> float | None:
     """Microseconds as seconds."""
     return None if microseconds is None else microseconds / 1e6
+
+
+def killed_with_their_group(sample: record.Sample, restarted: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of the restarted whose first process the kernel killed for want of memory.
+
+    The engine clears its own note of it at the restart, and the cgroup that counted the kill is gone; but the kernel's
+    count for the whole host has then grown by more than the containers' own counts.
+    """
+    place = [name for name, _ in record.COLUMNS["c"]].index("oom_kills")
+    seen = sum(values[place] or 0 for (kind, _), values in sample.items() if kind == "c")
+    on_host = sample["h", "host"][-1] or 0
+    return restarted[: max(0, on_host - seen)]
+
+
+def count_kill(values: record.Values) -> None:
+    """Add one kill to a container's values."""
+    place = [name for name, _ in record.COLUMNS["c"]].index("oom_kills")
+    values[place] = (values[place] or 0) + 1
 
 
 def address(source: dict, known: list[Container]) -> str:

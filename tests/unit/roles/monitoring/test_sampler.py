@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from headroom_sampler import record
 from headroom_sampler.metrics import METRICS
 from headroom_sampler.sampler import Counters, Sampler, address
+from headroom_sampler.store import samples
 from headroom_sampler.users import SourceError
 
 parser = pytest.importorskip("prometheus_client.parser")
@@ -138,6 +140,64 @@ def test_a_container_that_is_gone_leaves_no_figures(tmp_path):
     shutil.rmtree(tmp_path / "docker/containers" / f"{1:064x}")
     sampler.take(NOON + 30, 30.0)
     assert labels("api") not in metrics(config)["headroom_container_running"]
+
+
+OOM = [name for name, _rule in record.COLUMNS["c"]].index("oom_kills")
+
+
+def recorded(config: dict) -> list[dict]:
+    """What each sample of the finest tier says about the API's container."""
+    (path,) = Path(config["state_dir"], "samples").glob("0015-*")
+    api = ("c", "deploy/api/deploy-api-1")
+    return [one[api] for _at, one in samples(path.read_bytes(), 0) if api in one]
+
+
+def engine_says(root: Path, **changes: object) -> None:
+    """The engine writes the API container's file anew."""
+    path = root / "docker/containers" / f"{1:064x}" / "config.v2.json"
+    described = json.loads(path.read_text())
+    described["RestartCount"] = changes.pop("restarts", described["RestartCount"])
+    described["State"].update(changes)
+    path.write_text(json.dumps(described))
+    os.utime(path, ns=(1, time.monotonic_ns()))
+
+
+def test_a_container_whose_first_process_was_killed_and_restarted(tmp_path):
+    """Its cgroup went with the process; the engine has forgotten; the host's count has not."""
+    config = host(tmp_path)
+    sampler = Sampler(config, NOON, 0.0)
+    sampler.take(NOON, 0.0)
+    (tmp_path / "proc/vmstat").write_text("oom_kill 7\n")
+    (tmp_path / "sys/docker" / f"{1:064x}" / "memory.events").write_text("oom_kill 0\n")
+    engine_says(tmp_path, restarts=2)
+    sampler.take(NOON + 15, 15.0)
+    sampler.take(NOON + 30, 30.0)
+    assert [values[OOM] for values in recorded(config)] == [None, 1, 0]
+    assert metrics(config)["headroom_container_oom_kills_total"][labels("api")] == 1
+
+
+def test_a_container_that_was_killed_and_stays_down(tmp_path):
+    config = host(tmp_path)
+    sampler = Sampler(config, NOON, 0.0)
+    sampler.take(NOON, 0.0)
+    engine_says(tmp_path, Running=False, OOMKilled=True)
+    sampler.take(NOON + 15, 15.0)
+    sampler.take(NOON + 30, 30.0)
+    assert [values[OOM] for values in recorded(config)] == [None, 1]
+
+
+def test_a_restart_without_a_kill_is_no_kill(tmp_path):
+    config = host(tmp_path)
+    sampler = Sampler(config, NOON, 0.0)
+    sampler.take(NOON, 0.0)
+    engine_says(tmp_path, restarts=5)
+    sampler.take(NOON + 15, 15.0)
+    # A child's kill is in the container's own count: it is not counted twice.
+    (tmp_path / "proc/vmstat").write_text("oom_kill 7\n")
+    (tmp_path / "sys/docker" / f"{1:064x}" / "memory.events").write_text("oom_kill 7\n")
+    engine_says(tmp_path, restarts=6)
+    sampler.take(NOON + 30, 30.0)
+    assert [values[OOM] for values in recorded(config)] == [None, 0, 1]
 
 
 def test_a_source_that_stops_answering_is_said_once_and_its_old_figures_go(tmp_path, capsys):
