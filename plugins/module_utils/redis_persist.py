@@ -20,7 +20,7 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.compose import 
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import project as compose_project
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.command import CommandError, CommandLine
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal
-from ansible_collections.smallhost.headroom.plugins.module_utils.redis_place import Place
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis_place import Home, Place
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis_server import RedisError, Server
 
 _CONF_KEY = "redis conf "
@@ -62,9 +62,9 @@ def plan(place: Place, server: Server, how: str, write_to: str, values: Mapping[
     conf = redis_place.conf_on_this_host(place, path)
     shadowed = sorted(set(values) & set(place.around.flags))
     if how == "compose":
-        if place.project is None:
+        if place.home is None:
             raise RedisError("persist: compose needs a service of a compose project, and this server belongs to none.")
-        return _in_compose(place, write_to, values)
+        return _in_compose(place.home, write_to, values)
     if how == "rewrite":
         if shadowed:
             raise RedisError(
@@ -73,8 +73,8 @@ def plan(place: Place, server: Server, how: str, write_to: str, values: Mapping[
             )
         return _in_conf(place, server, conf, path, values)
     lasting = conf is not None and conf[2]
-    if place.project is not None and (shadowed or not lasting):
-        return _in_compose(place, write_to, values)
+    if place.home is not None and (shadowed or not lasting):
+        return _in_compose(place.home, write_to, values)
     if lasting and not shadowed:
         return _in_conf(place, server, conf, path, values)
     if path and not place.local:
@@ -120,21 +120,20 @@ def _in_conf(
 # In the compose file
 
 
-def _in_compose(place: Place, write_to: str, values: Mapping[str, str]) -> Plan:
-    project, service = place.project, place.service
-    assert project is not None and service is not None
-    effective = _effective(place, project.config())
+def _in_compose(home: Home, write_to: str, values: Mapping[str, str]) -> Plan:
+    project, service = home.project, home.service
+    effective = _effective(home, project.config())
     if all(_says(effective, name, value) for name, value in values.items()):
         path = compose_project.target_file(project, write_to)
         return Plan("compose", compose=change.Prepared(path, None, b"", project.config()), values=values)
     path = compose_project.target_file(project, write_to)
     for keep in (True, False):
-        line = _raw(place, path)
+        line = _raw(home, path)
         for name, value in values.items():
             line = _with(line, name, value, keep)
         place_in_file = ("services", service, "command")
         prepared = change.prepare(project, path, [edit.Set(place_in_file, line.value, literal=True)])
-        result = _effective(place, prepared.model)
+        result = _effective(home, prepared.model)
         missing = [name for name, value in values.items() if not _says(result, name, value)]
         if not missing:
             return Plan("compose", compose=prepared, values=values)
@@ -145,41 +144,38 @@ def _in_compose(place: Place, write_to: str, values: Mapping[str, str]) -> Plan:
     )
 
 
-def _entrypoint(place: Place, service: Mapping[str, Any]) -> list[str]:
+def _entrypoint(home: Home, service: Mapping[str, Any]) -> list[str]:
     own = service.get("entrypoint")
     if own is None:
-        assert place.container is not None
-        own = place.container.data["Config"].get("Entrypoint") or []
+        own = home.container.data["Config"].get("Entrypoint") or []
     return [str(word) for word in ([own] if isinstance(own, str) else own)]
 
 
-def _effective(place: Place, model: Mapping[str, Any]) -> CommandLine:
+def _effective(home: Home, model: Mapping[str, Any]) -> CommandLine:
     """The command as Compose reads it; the image's own where the file has none."""
-    service = model["services"][place.service]
+    service = model["services"][home.service]
     command = service.get("command")
-    return _parsed(place, service, _image_command(place, model) if command is None else command)
+    return _parsed(home, service, _image_command(home, model) if command is None else command)
 
 
-def _image_command(place: Place, model: Mapping[str, Any]) -> list[str]:
+def _image_command(home: Home, model: Mapping[str, Any]) -> list[str]:
     """What the image runs: the running container's command, as long as no compose file gives one."""
-    assert place.container is not None
-    if model["services"][place.service].get("entrypoint") is not None:
+    if model["services"][home.service].get("entrypoint") is not None:
         return []  # an entrypoint of the service's own discards the image's command (Compose specification)
-    return [str(word) for word in place.container.data["Config"].get("Cmd") or []]
+    return [str(word) for word in home.container.data["Config"].get("Cmd") or []]
 
 
-def _parsed(place: Place, service: Mapping[str, Any], command: Any) -> CommandLine:
+def _parsed(home: Home, service: Mapping[str, Any], command: Any) -> CommandLine:
     value = command if isinstance(command, str) else [str(word) for word in command]
-    line = redis_place.parse(value, _entrypoint(place, service))
+    line = redis_place.parse(value, _entrypoint(home, service))
     if line is None:
-        raise CommandError(f"the command of {place.service} does not start redis-server in a way that can be changed")
+        raise CommandError(f"the command of {home.service} does not start redis-server in a way that can be changed")
     return line
 
 
-def _raw(place: Place, path: str) -> CommandLine:
+def _raw(home: Home, path: str) -> CommandLine:
     """The command as the files write it, variables and all: the last file up to `path` that has one counts."""
-    project, service = place.project, place.service
-    assert project is not None and service is not None
+    project, service = home.project, home.service
     found: Any = None
     for file in [*project.files, path]:
         data = atomic_file.read(file)
@@ -187,7 +183,7 @@ def _raw(place: Place, path: str) -> CommandLine:
             own = edit.Document(data, os.path.basename(file)).get(("services", service, "command"))
             found = own if own is not None else found
     model = project.config()
-    return _parsed(place, model["services"][service], _image_command(place, model) if found is None else found)
+    return _parsed(home, model["services"][service], _image_command(home, model) if found is None else found)
 
 
 def _says(line: CommandLine, name: str, value: str) -> bool:
@@ -218,9 +214,8 @@ def write(journal: Journal, owner: str, place: Place, server: Server, planned: P
 
     Raises OSError (the file is as it was then), or RedisError where the server cannot rewrite its file.
     """
-    if planned.compose is not None:
-        assert place.project is not None
-        change.write(journal, owner, place.project, planned.compose)
+    if planned.compose is not None and place.home is not None:
+        change.write(journal, owner, place.home.project, planned.compose)
         return [planned.compose.path] if planned.compose.changed else []
     if planned.path is not None:
         if not planned.changed:
@@ -253,8 +248,8 @@ class Undone:
 def undo(journal: Journal, owner: str, place: Place, check_mode: bool) -> list[Undone]:
     """Take this owner's changes out of the compose file and the configuration files."""
     undone: list[Undone] = []
-    if place.project is not None and place.service is not None:
-        for entry in change.undo_files(journal, owner, place.project, [place.service], check_mode):
+    if place.home is not None:
+        for entry in change.undo_files(journal, owner, place.home.project, [place.home.service], check_mode):
             undone.append(Undone(entry.path, entry.before, entry.after, entry.outcome))
     for path in journal.files(owner):
         prefix = _conf_key(path, "")

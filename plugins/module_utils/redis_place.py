@@ -28,6 +28,15 @@ LONE_SCOPE = "_redis"  # the journal of servers that belong to no project
 PROGRAM = "redis-server"
 
 
+@dataclass(frozen=True)
+class Home:
+    """The Compose service that a container is of: its files are where a setting lasts."""
+
+    project: compose_project.Project
+    service: str
+    container: docker_engine.Container
+
+
 @dataclass
 class Place:
     """Where the server is, before it is connected to. `scope` and `key` name it in the undo journal."""
@@ -38,8 +47,7 @@ class Place:
     logins: list[redis_server.Login]
     around: Surroundings = field(default_factory=Surroundings)
     container: docker_engine.Container | None = None
-    project: compose_project.Project | None = None
-    service: str | None = None
+    home: Home | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -102,8 +110,7 @@ def _of_service(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Place:
             "Start it first."
         )
     place = _described(params, engine, mine[0])
-    place.scope, place.key = project.name, service
-    place.project, place.service = project, service
+    place.scope, place.key, place.home = project.name, service, Home(project, service, mine[0])
     place.warnings += project.warnings
     if len(mine) > 1:
         place.warnings.append(f"{service} has {len(mine)} containers; only {mine[0].name} was looked at and set live.")
@@ -120,15 +127,14 @@ def _of_container(params: Mapping[str, Any]) -> Place:
     folder = container.labels.get(compose_project.LABEL_FOLDER)
     if not (container.project and container.service and folder):
         return place
-    # The container belongs to a project: its compose file is where a setting lasts.
     try:
-        place.project = compose_project.discover(folder, (), container.project, labels=engine.compose_labels())
-        place.project.require([container.service])
+        project = compose_project.discover(folder, (), container.project, labels=engine.compose_labels())
+        project.require([container.service])
     except compose_project.ProjectError as error:
-        place.project = None
         place.warnings.append(f"the compose project of {container.name} cannot be used: {error}")
         return place
-    place.scope, place.key, place.service = container.project, container.service, container.service
+    place.scope, place.key = container.project, container.service
+    place.home = Home(project, container.service, container)
     return place
 
 

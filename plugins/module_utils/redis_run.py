@@ -195,7 +195,7 @@ def present(task: Task) -> dict[str, Any]:
         "purpose_found": None if reading.contents is None else reading.contents.as_dict(),
         "room": None if room is None else room.as_dict(),
         "persisted_via": plan.via,
-        "recreate_pending": [task.place.service or task.place.key] if pending else [],
+        "recreate_pending": [task.place.key] if pending else [],
         "recreate_at_next_up": _made_otherwise(task, plan),
     }
 
@@ -214,14 +214,14 @@ def _compose_texts(plan: redis_persist.Plan) -> tuple[str | None, bytes | None, 
 
 def _made_otherwise(task: Task, plan: redis_persist.Plan) -> list[str]:
     """The service, where the next `docker compose up` will recreate it for its command."""
-    place = task.place
-    if plan.compose is None or place.container is None or place.service is None:
+    home = task.place.home
+    if plan.compose is None or home is None:
         return []
-    command = plan.compose.model["services"][place.service].get("command")
-    running = place.container.data["Config"].get("Cmd")
+    command = plan.compose.model["services"][home.service].get("command")
+    running = home.container.data["Config"].get("Cmd")
     if command is None:
         return []
-    return [place.service] if [str(word).replace("$$", "$") for word in command] != (running or []) else []
+    return [home.service] if [str(word).replace("$$", "$") for word in command] != (running or []) else []
 
 
 def _carry_out(task: Task, plan: redis_persist.Plan, live: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
