@@ -93,7 +93,7 @@ def apply_limits(task: ProjectTask) -> dict[str, Any]:
     changes = change.sets([item for service in services for item in service.file_changes])
     prepared = change.prepare(task.project, path, changes)
     require_met(services, prepared.model, path)
-    budget = host_budget(task, prepared.model, everywhere)
+    budget = host_budget(task, prepared.model, everywhere, services)
     guard_budget(task, budget, services)
     if changes:
         change.require_writable(path)

@@ -56,12 +56,15 @@ def shares(
     return found
 
 
-def host_budget(task: ProjectTask, model: Mapping[str, Any], everywhere: Sequence[Container]) -> sizing.Budget:
-    """The host's budget with the limits of `model`. Raises units.SizeError."""
+def host_budget(
+    task: ProjectTask, model: Mapping[str, Any], everywhere: Sequence[Container], services: Sequence[Service]
+) -> sizing.Budget:
+    """The host's budget with the limits of `model`; `services` are those measured already. Raises units.SizeError."""
     host = cgroup.host_memory()
     given = task.params["host_memory"]
     total = units.parse_compose_size(given) if given else host.total
-    uses = measure(everywhere, [])
+    uses = {name: use for service in services for name, use in service.uses.items()}
+    uses.update(measure([entry for entry in everywhere if entry.id not in uses], []))
     return sizing.budget(
         task.params["host_reserve"], total, host.used, shares(model, task.project.name, everywhere, uses)
     )
