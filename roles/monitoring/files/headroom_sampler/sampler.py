@@ -126,6 +126,7 @@ class Sampler:
                 if one.oom_killed and one.id in self._running:
                     self._killed[one.id] = self._killed.get(one.id, 0) + 1
                     sample["c", key] = record.values("c", {"oom_kills": 1})
+                metrics.set("headroom_container_oom_kills_total", self._killed.get(one.id), *labels)
                 continue
             running.add(one.id)
             figures["restarts"] = one.restarts

@@ -184,6 +184,7 @@ def test_a_container_that_was_killed_and_stays_down(tmp_path):
     sampler.take(NOON + 15, 15.0)
     sampler.take(NOON + 30, 30.0)
     assert [values[OOM] for values in recorded(config)] == [None, 1]
+    assert metrics(config)["headroom_container_oom_kills_total"][labels("api")] == 1
 
 
 def test_a_restart_without_a_kill_is_no_kill(tmp_path):
