@@ -6,9 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,21 +45,40 @@ def ask(url: str, timeout: float, address: str | None = None) -> dict[str, Any]:
     begin = time.monotonic()
     connection = _connection(parts.scheme, address or parts.hostname or "", parts.port, timeout)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {"Host": parts.netloc.rpartition("@")[2], "User-Agent": "headroom-guard", "Connection": "close"}
     status, size, error = None, 0, None
     try:
-        connection.request(
-            "GET",
-            path,
-            headers={"Host": parts.netloc.rpartition("@")[2], "User-Agent": "headroom-guard", "Connection": "close"},
-        )
-        response = connection.getresponse()
-        size = _read(response, begin + timeout)
+        connection.connect()
+        with _cut_off(connection.sock, begin + timeout):
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            size = _read(response)
         status = response.status
     except (OSError, http.client.HTTPException, ValueError) as problem:
-        error = f"no answer within {timeout:g} s" if isinstance(problem, TimeoutError) else _words(problem)
+        error = _words(problem)
     finally:
         connection.close()
-    return {"ms": round((time.monotonic() - begin) * 1000, 3), "status": status, "error": error, "bytes": size}
+    took = time.monotonic() - begin
+    if took >= timeout:
+        status, error = None, f"no answer within {timeout:g} s"
+    return {"ms": round(took * 1000, 3), "status": status, "error": error, "bytes": size}
+
+
+@contextlib.contextmanager
+def _cut_off(sock: socket.socket, end: float) -> Iterator[None]:
+    """End the conversation when the time is over: a socket's own timeout is for each piece of an answer."""
+    timer = threading.Timer(max(0.0, end - time.monotonic()), _shut, [sock])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _shut(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _connection(scheme: str, host: str, port: int | None, timeout: float) -> http.client.HTTPConnection:
@@ -67,16 +90,14 @@ def _connection(scheme: str, host: str, port: int | None, timeout: float) -> htt
     return http.client.HTTPConnection(host, port, timeout=timeout)
 
 
-def _read(response: http.client.HTTPResponse, end: float) -> int:
-    """The body's size, as far as it is read. A server that sends drop by drop does not hold the probe for ever."""
+def _read(response: http.client.HTTPResponse) -> int:
+    """The body's size, as far as it is read."""
     size = 0
     while size < _BODY:
         chunk = response.read1(_CHUNK)
         if not chunk:
             break
         size += len(chunk)
-        if time.monotonic() > end:
-            raise TimeoutError
     return size
 
 

@@ -34,10 +34,16 @@ Sample = Mapping[str, Any]
 PASSED, TRIPPED, INCONCLUSIVE = "passed", "tripped", "inconclusive"
 _ANSWERS_SHOWN = 40
 
+# A probe fails, or a worker or Redis falls silent, a moment before the engine tells that their container has ended.
+_EFFECTS = frozenset(("probe_errors", "worker_missing", "redis_silent"))
+
 
 @dataclass
 class Watch:
-    """Everything seen so far. `probes`: (service, url) of each. `queues`: the Redis services to be watched."""
+    """Everything seen so far. `probes`: (service, url) of each. `queues`: the Redis services to be watched.
+
+    `held`: faults that wait for the next look to show their cause; at the end of the watch they are faults like others.
+    """
 
     limits: Thresholds = field(default_factory=Thresholds)
     baseline: Mapping[str, Any] | None = None
@@ -45,6 +51,7 @@ class Watch:
     queues: Sequence[str] = ()
     samples: list[Sample] = field(default_factory=list)
     answers: list[Mapping[str, Any]] = field(default_factory=list)
+    held: list[Fault] = field(default_factory=list)
 
     def add(self, sample: Sample, answers: Sequence[Mapping[str, Any]] = ()) -> list[Fault]:
         """Take in a sample and the probes' answers since the last one; returns what is broken."""
@@ -55,7 +62,16 @@ class Watch:
             if not watch_latency.good(answer) and excused(answer["service"], look, answered):
                 answer = {**answer, "grace": True}
             self.answers.append(answer)
-        return self.faults()
+        return self._named(self.faults())
+
+    def _named(self, found: list[Fault]) -> list[Fault]:
+        """Hold what may only be the effect of something else for one look, in which its cause can show itself."""
+        if found and not self.held and all(fault.check in _EFFECTS for fault in found):
+            self.held = found
+            return []
+        causes = [fault for fault in found if fault.check not in _EFFECTS]
+        effects = {(fault.check, fault.subject): fault for fault in [*self.held, *found] if fault.check in _EFFECTS}
+        return [*causes, *effects.values()]
 
     def looks(self) -> list[tuple[float, watch_containers.Look]]:
         """(seconds, containers) of the samples in which the engine answered."""

@@ -107,8 +107,8 @@ options:
     suboptions:
       latency_factor:
         description:
-          - How many times the baseline's latency is too slow. Trips where eight of the latest ten answers of a probe, or
-            half of the latest forty, are slower than the baseline's median by that; and where the p95 of the whole
+          - How many times the baseline's latency is too slow. Trips where eight of the latest ten answers of a probe,
+            or half of the latest forty, are slower than the baseline's median by that; and where the p95 of the whole
             watch is above the baseline's p95 by that, in its older and its newer half alike.
           - By default half way to twice as slow.
         type: float
@@ -450,7 +450,7 @@ def observe(seen: watch.Watch, asked: Sources, seconds: float, interval: float) 
             sample, answers = asked.sample(at)
             faults = seen.add(sample, answers)
             if faults or at >= seconds:
-                return faults, at
+                return faults or seen.held, at
     finally:
         asked.stop()
 

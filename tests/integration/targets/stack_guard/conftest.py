@@ -158,7 +158,7 @@ def stack(tmp_path, image, library):
 
 
 def busy() -> float:
-    """How many times more work than processors this machine has: what everything takes longer by, the tests' own tools too."""
+    """How many times more work than processors this machine has: everything takes longer by that."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from conftest import busy, docker
 
-# Seconds from the fault to the module's end on an idle machine, where the fault can be seen at once: a look a second, and
-# the module's own way out.
+# Seconds from the fault to the module's end on an idle machine, where the fault can be seen at once: a look a second,
+# and the module's own way out.
 SOON = 4.0
 
 

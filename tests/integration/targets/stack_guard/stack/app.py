@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small HTTP service that does as the files in /srv/state say: delay (seconds), broken. Every request adds to hits."""
+"""A small HTTP service that does as the files in /srv/state say: start, delay (seconds), broken. It counts hits."""
 
 import http.server
 import os
