@@ -128,9 +128,8 @@ def describe(
 def _pending(
     task: ProjectTask, model: Mapping[str, Any], name: str, aspects: Sequence[str], data: Mapping[str, Any]
 ) -> list[str]:
-    assert task.engine is not None
     needs_image = {"command", "environment"} & set(aspects)
-    image = task.engine.image(data["Image"]) if needs_image else {}
+    image = task.engine.image(data["Image"]) if needs_image and task.engine else {}
     return service.pending(aspects, model, name, data, image)
 
 

@@ -44,7 +44,7 @@ def request(
     query: Mapping[str, str] | None = None,
     body: Any = None,
     timeout: float = 60.0,
-) -> tuple[Mapping[str, str], bytes]:
+) -> tuple[http.client.HTTPMessage, bytes]:
     """Ask the server behind the socket `path`; returns headers and body of its answer.
 
     Raises HttpError for an answer of 400 and above, OSError (FileNotFoundError, PermissionError, timeouts) where the
