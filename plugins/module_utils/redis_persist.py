@@ -30,6 +30,7 @@ _CONF_KEY = "redis conf "
 class Plan:
     """How the parameters will last. `via`: rewrite, compose or none.
 
+    `may_fail`: nobody insisted on it, so that a server that cannot write its file is worth a warning only.
     For `rewrite` either `path` is edited (`in_place`: it is the very file that is bind-mounted), or, without a path,
     the server is asked to CONFIG REWRITE.
     """
@@ -41,6 +42,7 @@ class Plan:
     in_place: bool = False
     compose: change.Prepared | None = None
     ask_server: bool = False
+    may_fail: bool = False
     values: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -59,7 +61,7 @@ def plan(place: Place, server: Server, how: str, write_to: str, values: Mapping[
     if how == "none" or not values:
         return Plan("none")
     path = server.config_file or _named_conf(place)
-    conf = redis_place.conf_on_this_host(place, path)
+    conf = redis_place.conf_on_this_host(place, path, server.info)
     shadowed = sorted(set(values) & set(place.around.flags))
     if how == "compose":
         if place.home is None:
@@ -77,8 +79,8 @@ def plan(place: Place, server: Server, how: str, write_to: str, values: Mapping[
         return _in_compose(place.home, write_to, values)
     if lasting and not shadowed:
         return _in_conf(place, server, conf, path, values)
-    if path and not place.local:
-        return Plan("rewrite", ask_server=True, values=values)
+    if path and place.container is None:
+        return Plan("rewrite", ask_server=True, may_fail=True, values=values)
     return Plan("none", warnings=[_nowhere(place, path, shadowed)])
 
 
@@ -121,27 +123,31 @@ def _in_conf(
 
 
 def _in_compose(home: Home, write_to: str, values: Mapping[str, str]) -> Plan:
-    project, service = home.project, home.service
+    project = home.project
+    path = compose_project.target_file(project, write_to)
     effective = _effective(home, project.config())
     if all(_says(effective, name, value) for name, value in values.items()):
-        path = compose_project.target_file(project, write_to)
         return Plan("compose", compose=change.Prepared(path, None, b"", project.config()), values=values)
-    path = compose_project.target_file(project, write_to)
     for keep in (True, False):
-        line = _raw(home, path)
-        for name, value in values.items():
-            line = _with(line, name, value, keep)
-        place_in_file = ("services", service, "command")
-        prepared = change.prepare(project, path, [edit.Set(place_in_file, line.value, literal=True)])
+        prepared = change.prepare(project, path, _edits(home, path, values, keep))
         result = _effective(home, prepared.model)
         missing = [name for name, value in values.items() if not _says(result, name, value)]
         if not missing:
             return Plan("compose", compose=prepared, values=values)
     raise RedisError(
         f"{os.path.basename(path)} was changed on trial, but Compose still reads other values for "
-        f"{', '.join(missing)}: "
-        "a later file or the entrypoint sets them. Nothing was changed."
+        f"{', '.join(missing)}: a later file or the entrypoint sets them. Nothing was changed."
     )
+
+
+def _edits(home: Home, path: str, values: Mapping[str, str], keep_interpolation: bool) -> list[edit.Set | edit.Delete]:
+    """One edit for each parameter: the words between two that change then keep their line breaks."""
+    line = _raw(home, path)
+    edits: list[edit.Set | edit.Delete] = []
+    for name, value in values.items():
+        line = _with(line, name, value, keep_interpolation)
+        edits.append(edit.Set(("services", home.service, "command"), line.value, literal=True))
+    return edits
 
 
 def _entrypoint(home: Home, service: Mapping[str, Any]) -> list[str]:
@@ -225,7 +231,14 @@ def write(journal: Journal, owner: str, place: Place, server: Server, planned: P
         journal.write_file(owner, planned.path, planned.after, in_place=planned.in_place)
         return [planned.path]
     if planned.ask_server and live_changed:
-        server.config_rewrite()
+        try:
+            server.config_rewrite()
+        except RedisError as error:
+            if not planned.may_fail:
+                raise
+            planned.via = "none"
+            planned.warnings.append(f"the settings hold until this Redis is started again: {error}.")
+            return []
         journal.remember(owner, f"redis rewrite {place.key}", True)
         return [server.config_file or ""]
     return []

@@ -202,15 +202,15 @@ def config_path(line: CommandLine) -> str | None:
     return next((word for word in line.positionals if word != "-"), None)
 
 
-def conf_on_this_host(place: Place, path: str | None) -> tuple[str, bool, bool] | None:
-    """Where a server's configuration file is on this host; None where it is not.
+def conf_on_this_host(place: Place, path: str | None, info: Mapping[str, Any]) -> tuple[str, bool, bool] | None:
+    """Where a server's configuration file is on this host; None where it is not, or is not known to be the server's.
 
     (path, whether that very file is bind-mounted into the container, whether it outlives the container)
     """
     if not path:
         return None
     if place.container is None:
-        return (path, False, True) if place.local and os.path.isfile(path) else None
+        return (path, False, True) if place.local and _is_the_servers(path, info) else None
     data = place.container.data
     mounted = redis_endpoint.mounted_from(data, path)
     if mounted:
@@ -219,6 +219,15 @@ def conf_on_this_host(place: Place, path: str | None) -> tuple[str, bool, bool] 
     volumes = [m["Destination"].rstrip("/") for m in data.get("Mounts") or [] if m.get("Type") == "volume"]
     lasting = any(path.startswith(volume + "/") for volume in volumes)
     return (inside, False, lasting) if os.path.isfile(inside) else None
+
+
+def _is_the_servers(path: str, info: Mapping[str, Any]) -> bool:
+    """Whether the server's process sees this host's file at that path: behind a published port it sees another one."""
+    pid = redis_server.local_pid(info)
+    try:
+        return pid is not None and os.path.samefile(f"/proc/{pid}/root{path}", path)
+    except OSError:
+        return False
 
 
 def read_local_conf(path: str | None) -> dict[str, list[list[str]]]:

@@ -181,13 +181,13 @@ def present(task: Task) -> dict[str, Any]:
     live = {name: value for name, value in wanted.items() if not redis_values.equal(name, value, reading.before[name])}
     spelled = {name: redis_room.spelled(value) if name == "maxmemory" else value for name, value in wanted.items()}
     plan = redis_persist.plan(task.place, task.server, task.params["persist"], task.params["write_to"], spelled)
-    task.warnings += plan.warnings
     pending = bool(reading.denied and live)
     if pending and not (plan.compose or plan.path):
         raise RedisError(f"{reading.denied}, and there is no file to write the settings to. Nothing was changed.")
     files = _planned_files(plan, bool(live))
     if not task.check_mode:
         files = _carry_out(task, plan, {} if pending else live, reading.before)
+    task.warnings += plan.warnings
     after = dict(reading.before, **({} if pending else live))
     return {
         **_report(task, reading.before, after, files, [(plan.path, plan.before, plan.after), _compose_texts(plan)]),

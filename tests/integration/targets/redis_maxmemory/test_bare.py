@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 import pytest
 import redis
@@ -246,3 +247,30 @@ def test_two_owners_do_not_undo_each_other(bare, run):
 def test_nothing_listens(run, tmp_path):
     result = run({"port": 1, "maxmemory": "96mb"})
     assert result["failed"] and "127.0.0.1:1" in result["msg"]
+
+
+def test_a_file_that_only_the_server_sees_is_rewritten_by_the_server(bare, run, tmp_path):
+    """Behind a published port the path means another file. Here the server lives in a mount namespace of its own."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    server = bare(None, conf=CONF)
+    (hidden / "redis.conf").write_text(server.conf.read_text())
+    decoy = server.conf.read_bytes()
+    server.stop()
+    script = f"mount --bind {hidden} {server.folder} && exec {server.binary} {server.conf}"
+    with open(tmp_path / "log", "wb") as log:
+        server.process = subprocess.Popen(["unshare", "-m", "sh", "-c", script], stdout=log, stderr=log)
+    deadline = time.monotonic() + 15
+    while not (server.process.poll() is None and time.monotonic() > deadline):
+        try:
+            server.client().ping()
+            break
+        except redis.ConnectionError:
+            assert server.process.poll() is None, (tmp_path / "log").read_text()
+    result = run({"port": server.port, "maxmemory": "96mb"})
+    assert (result.get("changed"), result["persisted_via"]) == (True, "rewrite"), result
+    assert "maxmemory 96mb" in (hidden / "redis.conf").read_text().lower()
+    assert run({"port": server.port, "maxmemory": "96mb"})["changed"] is False
+    assert run({"port": server.port, "state": "absent"})["changed"]
+    assert "maxmemory 1gb" in (hidden / "redis.conf").read_text().lower()
+    assert server.conf.read_bytes() == decoy
