@@ -107,9 +107,8 @@ def _slow(
     service: str, url: str, answers: Sequence[Answer], before: Mapping[str, Any] | None, limits: Thresholds
 ) -> Fault | None:
     times = [answer["ms"] for answer in answers if good(answer)]
-    if not _usable(before):
+    if before is None or not _usable(before):
         return None
-    assert before is not None
     p95 = float(before["p95_ms"])
     p50 = float(before.get("p50_ms") or p95)
     latest, recent = times[-WINDOW:], times[-LONG_WINDOW:]

@@ -237,11 +237,10 @@ def _stalled(series: Series) -> Fault | None:
 
 def _moves(recent: Sequence[Reading], name: str) -> bool:
     """Whether a worker is in a job, or did anything over the readings (a busy one may be in a long job)."""
-    seen = [reading["rq"]["workers"].get(name) for reading in recent]
-    if any(worker is None or worker["state"] != _IDLE for worker in seen):
+    seen = [reading["rq"]["workers"][name] for reading in recent if name in reading["rq"]["workers"]]
+    if len(seen) < len(recent) or any(worker["state"] != _IDLE for worker in seen):
         return True
     first, last = seen[0], seen[-1]
-    assert first is not None and last is not None
     return (first["done"], first["failed"], first["heartbeat"]) != (last["done"], last["failed"], last["heartbeat"])
 
 
