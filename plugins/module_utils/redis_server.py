@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -277,8 +276,9 @@ def local_pid(info: Mapping[str, Any], proc: str = "/proc") -> int | None:
     """The server's process where it runs on this host in this process namespace, else None."""
     pid = int(info.get("process_id") or 0)
     try:
-        with open(os.path.join(proc, str(pid), "comm"), encoding="utf-8") as stream:
-            comm = stream.read().strip()
+        # The command line too: a server started through another loader carries that loader's name.
+        with open(f"{proc}/{pid}/comm", "rb") as comm, open(f"{proc}/{pid}/cmdline", "rb") as line:
+            said = comm.read() + line.read()
     except OSError:
         return None
-    return pid if "redis" in comm or "valkey" in comm else None
+    return pid if any(name in said for name in (b"redis", b"valkey", b"keydb")) else None
