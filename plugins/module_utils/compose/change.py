@@ -10,7 +10,9 @@ in nothing but what was asked for.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import glob
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -174,10 +176,8 @@ def write(journal: Journal, owner: str, project: Project, prepared: Prepared) ->
         return
     name = os.path.basename(prepared.path)
     text = text_of(project, prepared.path)
-    if os.path.realpath(prepared.path) not in journal.files(owner):
-        # Left by a run that was killed before it wrote the file, which may have been changed since.
-        for key, _place, _was in _remembered(journal, owner, prepared.path, None):
-            journal.forget(owner, key)
+    _forget_unwritten(journal, owner)
+    _sweep(prepared.path)
     filed = [before["order"] for key, before in journal.owned(owner).items() if key.startswith(_PREFIX)]
     order = max(filed, default=0) + 1
     for change in prepared.changes:
@@ -258,7 +258,25 @@ def undo_files(
             continue
         everything = services is None or len(remembered) == len(_remembered(journal, owner, path, None))
         undone.append(_undo_file(journal, owner, project, path, remembered, everything, check_mode))
+    if not check_mode:
+        _forget_unwritten(journal, owner)
     return undone
+
+
+def _sweep(path: str) -> None:
+    """Remove temporary files of runs that were killed while they wrote this file; the project's lock is held."""
+    folder, name = os.path.split(os.path.realpath(path))
+    for left in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.????????.headroom")):
+        with contextlib.suppress(OSError):
+            os.unlink(left)
+
+
+def _forget_unwritten(journal: Journal, owner: str) -> None:
+    """Drop what a run filed that was killed before it wrote the file: there is nothing to take back."""
+    written = journal.files(owner)
+    for key in journal.owned(owner):
+        if key.startswith(_PREFIX) and json.loads(key[len(_PREFIX) :])[0] not in written:
+            journal.forget(owner, key)
 
 
 def _undo_file(
@@ -274,6 +292,8 @@ def _undo_file(
         return without(project, path, text, remembered)
 
     before = atomic_file.read(path)
+    if not check_mode:
+        _sweep(path)
     if check_mode:
         if not everything:
             return Undone(path, before, inverse(before or b""), "values")

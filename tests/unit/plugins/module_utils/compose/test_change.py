@@ -146,6 +146,27 @@ def test_two_owners_are_undone_apart(files):
     assert read(files.base) == BASE
 
 
+def test_temporary_files_of_killed_runs_go_and_others_stay(files):
+    names = [".compose.yaml.0vzzydmb.headroom", ".other.yaml.0vzzydmb.headroom"]
+    for name in names:
+        (files.folder / name).write_text("half")
+    files.write(files.base, LIMIT)
+    assert [name for name in names if (files.folder / name).exists()] == names[1:]
+    (files.folder / names[0]).write_text("half")
+    files.undo()
+    assert not (files.folder / names[0]).exists()
+
+
+def test_an_undo_forgets_what_a_killed_run_filed_and_never_wrote(files):
+    with files.journal.locked():
+        key = change._journal_key(files.base, LIMIT[0].path)
+        files.journal.remember("task", key, {"order": 1, "was": edit.remember(BASE, LIMIT[0].path, "x")})
+    assert files.undo(check_mode=True) == []
+    assert files.journal.read_only().owned("task")
+    assert files.undo() == []
+    assert files.journal.read_only().owned("task") == {}
+
+
 def test_what_a_killed_run_filed_and_never_wrote_is_forgotten(files):
     path = files.base
     with files.journal.locked():
