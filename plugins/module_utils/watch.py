@@ -42,6 +42,8 @@ _EFFECTS = frozenset(("probe_errors", "worker_missing", "redis_silent"))
 class Watch:
     """Everything seen so far. `probes`: (service, url) of each. `queues`: the Redis services to be watched.
 
+    `baseline`: what `as_baseline` or `latency` of an earlier watch returned.
+
     `held`: faults that wait for the next look to show their cause; at the end of the watch they are faults like others.
     """
 
@@ -125,19 +127,12 @@ class Watch:
         if not series:
             return []
         if now["redis"].get(service) is not None:
-            found = watch_queues.faults(series, self.limits)
-            return found + (
-                watch_queues.standing(series[-1][1], self.baseline) if self._settled(service, series) else []
-            )
+            return watch_queues.faults(series, self.limits) + watch_queues.standing(series, self.baseline)
         silent = now["at"] - series[-1][0]
         if silent < SOURCE_SILENT:
             return []
         why = now["errors"].get(service, "no answer")
         return [Fault("redis_silent", service, f"Redis {service} has not answered for {silent:.0f} s: {why}.")]
-
-    def _settled(self, service: str, series: Sequence[tuple[float, Mapping[str, Any]]]) -> bool:
-        """Whether workers that started with the watch have had the time to sign on."""
-        return series[-1][0] >= watch_queues.WORKER_RETURNS
 
     def _judged_answers(self) -> list[Mapping[str, Any]]:
         """A service that the operator had stopped answers no probe, and that is no fault."""

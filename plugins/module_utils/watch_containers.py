@@ -75,7 +75,8 @@ def _killed(old: Reading, new: Reading, events: Sequence[Event]) -> Fault | None
     if old["oom_kills"] is None and same:
         count = 0
     # Where the main process itself was killed its cgroup is gone, and the counter with it: the engine knows then.
-    by_engine = any(event["action"] == "oom" for event in events)
+    flagged = bool(new.get("oom_killed")) and not old.get("oom_killed")
+    by_engine = flagged or any(event["action"] == "oom" for event in events)
     if count <= 0 and not by_engine:
         return None
     limit = new["limit"] or old["limit"]

@@ -244,9 +244,16 @@ def _moves(recent: Sequence[Reading], name: str) -> bool:
     return (first["done"], first["failed"], first["heartbeat"]) != (last["done"], last["failed"], last["heartbeat"])
 
 
-def standing(now: Reading, baseline: Mapping[str, Any] | None) -> list[Fault]:
-    """Queues that had workers when the baseline was taken and have none now. `baseline`: `Watch.as_baseline`."""
+def standing(series: Series, baseline: Mapping[str, Any] | None) -> list[Fault]:
+    """Queues that had workers when the baseline was taken, and none since the watch began or for a while.
+
+    Workers that start with the watch, or renew themselves, have WORKER_RETURNS seconds. `baseline`: see `Watch`.
+    """
+    end, now = series[-1]
     before = ((baseline or {}).get("workers") or {}).get(now["service"]) or {}
+    if not before or end - series[0][0] < WORKER_RETURNS:
+        return []
+    recent = [reading for at, reading in series if at >= end - WORKER_RETURNS]
     return [
         Fault(
             "worker_missing",
@@ -254,7 +261,7 @@ def standing(now: Reading, baseline: Mapping[str, Any] | None) -> list[Fault]:
             f"the queue {queue} was served by {count} RQ workers when the baseline was taken, and by none now.",
         )
         for queue, count in before.items()
-        if count and not _serving(now, queue)
+        if count and not any(_serving(reading, queue) for reading in recent)
     ]
 
 

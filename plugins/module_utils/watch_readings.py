@@ -55,6 +55,7 @@ def container_reading(container: Container, one_shot: bool, now: float, proc: st
         "service": container.service,
         "state": status,
         "exit_code": int(state.get("ExitCode") or 0),
+        "oom_killed": bool(state.get("OOMKilled")),
         "started_at": str(state.get("StartedAt") or ""),
         "age": max(0.0, now - started(str(state.get("StartedAt") or ""))),
         "restarts": container.restarts,

@@ -66,7 +66,7 @@ options:
       timeout:
         description: Seconds that an answer may take as a whole.
         type: float
-        default: 5
+        default: 3
   redis:
     description:
       - The services that are a Redis or Valkey. Address and password are found from the running container.
@@ -336,7 +336,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
         "options": {
             "service": {"type": "str", "required": True},
             "url": {"type": "str", "required": True},
-            "timeout": {"type": "float", "default": 5},
+            "timeout": {"type": "float", "default": 3},
         },
     },
     "redis": {

@@ -54,6 +54,12 @@ def test_kernel_kill_of_the_main_process():
     assert "looks well" not in found[0].text and "exit code 137" in found[1].text
 
 
+def test_kernel_kill_of_a_main_process_that_stays_down():
+    old, new = reading(oom_kills=0), reading(oom_kills=None, state="exited", exit_code=137, oom_killed=True)
+    assert checks([old], [new], died(old, 137)) == ["oom_kill", "exited"]
+    assert checks([{**old, "oom_killed": True}], [{**old, "oom_killed": True}]) == []
+
+
 def test_without_a_limit_it_was_the_host():
     (fault,) = containers.faults([reading(limit=None)], [reading(limit=None, oom_kills=1)], [])
     assert "it has no limit of its own, so the host ran out" in fault.text

@@ -165,8 +165,15 @@ def test_hanging_worker():
 def test_standing():
     baseline = {"workers": {"redis": queues.workers_by_queue(reading())}}
     assert baseline == {"workers": {"redis": {QUEUE: 1}}}
-    assert queues.standing(reading(), baseline) == []
-    (fault,) = queues.standing(reading(worker=False), baseline)
-    assert fault.text == "the queue img_queue was served by 1 RQ workers when the baseline was taken, and by none now."
-    assert queues.standing(reading(worker=False), None) == []
-    assert queues.standing(reading(worker=False), {"p95_ms": 3}) == []
+
+    def standing(*readings, given=baseline):
+        return [f.text for f in queues.standing([(2.0 * n, one) for n, one in enumerate(readings)], given)]
+
+    well, gone = reading(), reading(worker=False)
+    expected = "the queue img_queue was served by 1 RQ workers when the baseline was taken, and by none now."
+    assert standing(*[gone] * 9) == [expected]
+    assert standing(*[gone] * 8) == []  # 14 s: they may still start
+    assert standing(*[well] * 9) == []
+    assert standing(*[well] * 20, gone) == []  # it renews itself
+    assert standing(*[gone] * 7, well, *[gone] * 7) == []
+    assert standing(*[gone] * 9, given=None) == standing(*[gone] * 9, given={"p95_ms": 3}) == []
