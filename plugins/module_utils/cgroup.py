@@ -281,6 +281,14 @@ def pressure(group: Group) -> dict[str, float] | None:
     return parse_pressure(_text(os.path.join(group.memory, "memory.pressure"))) if group.version == 2 else None
 
 
+def host_pressure(proc: str = "/proc") -> dict[str, float] | None:
+    """The host's memory pressure, as `pressure`; None before Linux 4.20 and where the kernel was told not to keep it.
+
+    Independent of the version of cgroups. Inside a container it is the whole machine's.
+    """
+    return parse_pressure(_text(os.path.join(proc, "pressure", "memory")))
+
+
 def parse_pressure(text: str | None) -> dict[str, float] | None:
     """`some avg10=0.00 avg60=... total=...` as {"some_avg10": 0.0, ...}; None where there is no such file."""
     found: dict[str, float] = {}

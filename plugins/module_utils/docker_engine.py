@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-import http
+import base64
+import http.client
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -152,9 +153,14 @@ class Engine:
         self._prefix = f"/v{version}" if version else ""
 
     def _ask(self, what: str, method: str, url: str, query: Mapping[str, str] | None = None, body: Any = None) -> bytes:
+        return self._request(what, method, url, query, body)[1]
+
+    def _request(
+        self, what: str, method: str, url: str, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> tuple[http.client.HTTPMessage, bytes]:
         """Raises unix_http.HttpError for the engine's own refusals, EngineError where it does not answer."""
         try:
-            return unix_http.request(self._path, method, self._prefix + url, query, body, _TIMEOUT_SECONDS)[1]
+            return unix_http.request(self._path, method, self._prefix + url, query, body, _TIMEOUT_SECONDS)
         except OSError as error:
             raise EngineError(f"the Docker engine could not {what}: {error}") from error
 
@@ -193,6 +199,17 @@ class Engine:
     def image(self, name: str) -> dict[str, Any]:
         """`docker image inspect`; empty where the image is gone."""
         return self._inspect(f"image {name}", f"/images/{quote(name, safe='')}/json") or {}
+
+    def path_stat(self, container: Container, path: str) -> dict[str, Any] | None:
+        """What a container has under a path (name, size, mode, linkTarget), or None; nothing runs in it for that."""
+        url = f"/containers/{container.id}/archive"
+        try:
+            headers, _body = self._request(f"look into {container.name}", "HEAD", url, {"path": path})
+        except unix_http.HttpError as error:
+            if error.status == http.HTTPStatus.NOT_FOUND:
+                return None
+            raise EngineError(f"the Docker engine could not look at {path} in {container.name}: {error}") from error
+        return json.loads(base64.b64decode(headers.get("X-Docker-Container-Path-Stat") or "e30="))
 
     def events(self, since: float, until: float, filters: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
         """The engine's events between two times (seconds since the epoch; `until` has passed), oldest first."""

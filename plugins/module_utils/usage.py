@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.smallhost.headroom.plugins.module_utils import cgroup
+from ansible_collections.smallhost.headroom.plugins.module_utils import cgroup, docker_share
 from ansible_collections.smallhost.headroom.plugins.module_utils.docker_engine import Container
 
 
@@ -128,6 +128,8 @@ def host(disk_path: str, proc: str = "/proc", sys_root: str = "/sys/fs/cgroup") 
     """The host: memory, swap, the disk that `disk_path` is on, and all kernel OOM kills since it was started."""
     memory = cgroup.host_memory(proc, sys_root)
     disk = os.statvfs(disk_path)
+    # Where the host is itself a container the kernel's counter is the whole machine's.
+    root = cgroup.root_memory(proc, sys_root) if memory.source == "cgroup" else None
     return {
         "memory_total": memory.total,
         "memory_used": memory.used,
@@ -135,7 +137,10 @@ def host(disk_path: str, proc: str = "/proc", sys_root: str = "/sys/fs/cgroup") 
         "memory_source": memory.source,
         "swap_total": memory.swap_total,
         "swap_used": memory.swap_used,
-        "oom_kills": cgroup.host_oom_kills(proc),
+        "swap_counted": cgroup.counts_swap(proc, sys_root),
+        "oom_kills": root.oom_kills if root else cgroup.host_oom_kills(proc),
+        "pressure": cgroup.host_pressure(proc),
+        "docker": docker_share.measure(proc),
         "cgroup_version": cgroup.version(proc, sys_root),
         "processors": len(os.sched_getaffinity(0)),
         "disk": {

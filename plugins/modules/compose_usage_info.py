@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: compose_usage_info
-short_description: What the containers of a Compose project and their host use, from the kernel's own counters
+short_description: What the containers of a Compose project and their host use, and what is wrong with them
 version_added: 0.1.0
 description:
   - Returns memory, processor time, processes, limits and the kernel's OOM kills of each container of a project, and the
@@ -34,6 +34,18 @@ options:
       - How many seconds to measure RV(containers[].cpu_percent) over. With V(0) it is not measured.
     type: float
     default: 0
+  findings:
+    description:
+      - Whether to look for what is wrong with the stack, as RV(findings).
+      - Looks into images through the engine, into Redis with commands that read, and at kernel settings. Nothing is
+        changed, and nothing runs in a container.
+    type: bool
+    default: false
+  host_reserve:
+    description:
+      - Memory to keep for what runs outside of limited containers, as in M(smallhost.headroom.compose_limits).
+    type: str
+    default: auto
 seealso:
   - module: smallhost.headroom.compose_limits
 """
@@ -45,12 +57,88 @@ EXAMPLES = r"""
     cpu_sample: 1
   register: usage
 
+- name: See what is wrong with it
+  smallhost.headroom.compose_usage_info:
+    project_src: /opt/bot/deploy
+    findings: true
+  register: audit
+  failed_when: audit.findings | selectattr('severity', 'eq', 'high') | length > 0
+
 - name: Say which containers the kernel has killed processes of
   ansible.builtin.debug:
     msg: "{{ usage.containers | selectattr('oom_kills') | map(attribute='name') | list }}"
 """
 
 RETURN = r"""
+budget:
+  description: >-
+    What the host has for containers and what has been promised to them, in bytes. Containers without a limit promise
+    nothing here, they are counted with what they use.
+  returned: success
+  type: dict
+  contains:
+    host_total:
+      description: The host's memory.
+      type: int
+      sample: 3040870400
+    reserve:
+      description: What is kept for everything outside of limited containers.
+      type: int
+      sample: 502267904
+    limits:
+      description: Sum of the limits of all containers.
+      type: int
+      sample: 627048448
+    reservations:
+      description: Sum of the reservations.
+      type: int
+      sample: 313524224
+    left:
+      description: What further limits may take; negative where too much is promised.
+      type: int
+      sample: 1911554048
+    reservations_left:
+      description: What further reservations may take.
+      type: int
+      sample: 1717358182
+    fits:
+      description: Whether the host has what is promised.
+      type: bool
+      sample: true
+findings:
+  description: What is wrong with the stack, the gravest first.
+  returned: with O(findings=true)
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Which rule found it.
+      type: str
+      sample: eviction_policy_loses_jobs
+    severity:
+      description: V(high) can lose jobs, data or a service, V(medium) costs memory or disk, V(low) is worth knowing.
+      type: str
+      sample: high
+    subject:
+      description: The services, the disk or the host.
+      type: str
+      sample: redis
+    figure:
+      description: What was measured.
+      type: str
+      sample: maxmemory-policy allkeys-lru; RQ (12 keys, 3 waiting jobs in database 0)
+    why:
+      description: What it does.
+      type: str
+      sample: allkeys-lru would evict RQ's jobs and queues.
+    remedy:
+      description: What to do.
+      type: str
+      sample: Set noeviction on the instance that holds the queue (stage 1).
+    item:
+      description: The item of the plan, 1 to 12, that does it.
+      type: int
+      sample: 3
 containers:
   description: >-
     The project's containers. Memory is in bytes; what is only known of a running container is V(null) for others.
@@ -247,10 +335,50 @@ host:
       description: Swap in use.
       type: int
       sample: 0
+    swap_counted:
+      description: Whether the kernel keeps an account of swap, so that it can be limited.
+      type: bool
+      sample: true
     oom_kills:
-      description: The kernel's OOM kills since it was started, everywhere; V(null) before Linux 4.13.
+      description: >-
+        The kernel's OOM kills since it was started, everywhere; V(null) before Linux 4.13. Where the host is itself a
+        container, those of the containers that still run.
       type: int
       sample: 0
+    pressure:
+      description: >-
+        Share of time, in percent, that some or all processes waited for memory in the last 10 and 60 seconds; V(null)
+        where the kernel does not tell.
+      type: dict
+      sample: {"some_avg10": 0.0, "some_avg60": 0.0, "full_avg10": 0.0, "full_avg60": 0.0}
+    docker:
+      description: What running containers costs beside the containers, in bytes.
+      type: dict
+      contains:
+        dockerd:
+          description: The engine.
+          type: int
+          sample: 62914560
+        containerd:
+          description: Its containerd.
+          type: int
+          sample: 31457280
+        shims:
+          description: One containerd-shim for each container.
+          type: int
+          sample: 41943040
+        proxies:
+          description: One docker-proxy for each published port and address.
+          type: int
+          sample: 4194304
+        journald:
+          description: The journal.
+          type: int
+          sample: 12582912
+        total:
+          description: All of these.
+          type: int
+          sample: 153092096
     cgroup_version:
       description: Which version of cgroups holds memory here.
       type: int
@@ -295,26 +423,39 @@ project:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils import usage
+from ansible_collections.smallhost.headroom.plugins.module_utils import audit_task, docker_engine, sizing, usage
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import PROJECT_ARGUMENT_SPEC
 from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, fail, looked_at
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {**PROJECT_ARGUMENT_SPEC, "cpu_sample": {"type": "float", "default": 0}}
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    **PROJECT_ARGUMENT_SPEC,
+    "cpu_sample": {"type": "float", "default": 0},
+    "findings": {"type": "bool", "default": False},
+    "host_reserve": {"type": "str", "default": "auto"},
+}
 
 
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    params = module.params
     try:
         project, containers, warnings = looked_at(module)
-        listed = usage.collect(containers, module.params["cpu_sample"], warnings)
-        result = {
+        listed = usage.collect(containers, params["cpu_sample"], warnings)
+        host = usage.host(project.src)
+        engine = docker_engine.Engine(params["docker_host"])
+        budget = audit_task.host_budget(engine, containers, listed, host, params["host_reserve"])
+        result: dict[str, Any] = {
             "project": project.name,
             "compose_argv": project.argv,
             "containers": listed,
             "totals": usage.totals(listed),
-            "host": usage.host(project.src),
+            "host": host,
+            "budget": {**budget.as_dict(), "fits": sizing.over_budget(budget) is None},
         }
+        if params["findings"]:
+            found = audit_task.look(engine, containers, listed, host, budget, None, warnings)
+            result["findings"] = [one.as_dict() for one in found]
     except ERRORS as error:
         fail(module, error)
     for warning in warnings:
