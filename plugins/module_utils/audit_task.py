@@ -73,13 +73,6 @@ def look(
 
 def _redis(engine: Engine, containers: Sequence[Container], warnings: list[str]) -> list[dict[str, Any]]:
     servers = [container for container in containers if container.running and redis_facts.is_redis(container)]
-    if servers and not redis_server.HAS_REDIS:
-        names = ", ".join(container.name for container in servers)
-        warnings.append(
-            f"Redis ({names}) was not looked into: the Python library redis is missing on this host. Install "
-            "python3-redis; the rest of the audit holds."
-        )
-        return []
     found = []
     for container in servers:
         try:

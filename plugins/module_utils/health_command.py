@@ -22,12 +22,14 @@ DEFAULT_SHELL = ("/bin/sh", "-c")
 _SHELLS = ("sh", "bash", "ash", "dash", "zsh")
 _ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
 _NAME = re.compile(r"^[\w./+-]*[A-Za-z][\w./+-]*$")
-_KEYWORDS = frozenset("if then elif else do while until ! { time exec command".split())
-# Words of the shell itself (POSIX shell, chapters 2.14 and "Utilities" that every sh builds in), and its other keywords.
-_BUILTINS = frozenset(
-    "exit return true false test [ [[ : . source echo printf cd set unset export read eval trap shift local kill wait "
-    "umask ulimit type fi done esac case for function } ]] break continue alias getopts hash jobs let declare".split()
-)
+# The shell's keywords and built-in programs (POSIX.1-2017, Shell Command Language 2.4, 2.14 and 1.6).
+_KEYWORD_WORDS = "if then elif else do while until ! { time exec command"
+_KEYWORDS = frozenset(_KEYWORD_WORDS.split())
+_BUILTIN_WORDS = """
+exit return true false test [ [[ : . source echo printf cd set unset export read eval trap shift local kill wait umask
+ulimit type fi done esac case for function } ]] break continue alias getopts hash jobs let declare
+"""
+_BUILTINS = frozenset(_BUILTIN_WORDS.split())
 
 
 def alternatives(test: Sequence[str], shell: Sequence[str] = DEFAULT_SHELL) -> list[list[str]]:

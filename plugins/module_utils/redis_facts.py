@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from ansible_collections.smallhost.headroom.plugins.module_utils import (
     redis_endpoint,
     redis_place,
     redis_queues,
+    redis_reader,
     redis_room,
     redis_server,
 )
@@ -26,8 +28,8 @@ _DAY = 86400
 _RQ_DEFAULT_SECONDS = 31_536_000
 
 
-class Reader(Protocol):
-    """What is needed of a server."""
+class Keys(Protocol):
+    """What is needed of a server to look at its jobs."""
 
     def run(self, *words: Any) -> Any: ...
 
@@ -46,32 +48,26 @@ def read(engine: Engine, container: Container) -> dict[str, Any]:
     """Connect and look. Raises RedisError where the server cannot be reached."""
     around = redis_place.surroundings(container.data)
     inspected = redis_place.with_borrowed_network(container.data, engine.inspect)
-    # The certificate of a server that is reached by its container's address cannot have that name.
-    tls = {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
-    endpoints = redis_endpoint.endpoints(inspected, around, tls)
-    logins = redis_endpoint.logins(container.data, around)
-    server = redis_server.connect(endpoints, logins, _PATIENCE, around.config_command or "CONFIG")
+    endpoints = redis_endpoint.endpoints(inspected, around, {})
+    server = redis_reader.connect(endpoints, redis_endpoint.logins(container.data, around), _PATIENCE)
     try:
-        return look(server, container)
+        return look(server, container, around.config_command or "CONFIG")
     finally:
         server.close()
 
 
-def look(server: redis_server.Server, container: Container) -> dict[str, Any]:
-    """The facts of a connected server."""
-    info = server.info
-    try:
-        save = server.config_get(["save"])["save"]
-    except redis_server.RedisError:
-        save = None
-    try:
-        contents: redis_queues.Contents | None = redis_queues.look(server)
-        rq = retention(server, contents, time.time()) if contents else None
-    except redis_server.RedisError:
-        contents, rq = None, None
+def look(server: redis_reader.Reader, container: Container, config: str) -> dict[str, Any]:
+    """The facts of a connected server. `config` is what its CONFIG is called."""
+    contents: redis_queues.Contents | None = None
+    rq = None
+    # A user who may not look at the keys still sees INFO.
+    with contextlib.suppress(redis_server.RedisError):
+        contents = redis_queues.look(server)
+        rq = retention(server, contents, time.time())
     place = redis_place.Place("", "", [server.endpoint], [], container=container)
-    limit, source = redis_place.memory_limit(place, None, info)
-    return {"service": container.service or container.name, "rq": rq, **facts(info, save, contents, limit, source)}
+    limit, source = redis_place.memory_limit(place, None, server.info)
+    known = facts(server.info, server.config_get("save", config), contents, limit, source)
+    return {"service": container.service or container.name, "rq": rq, **known}
 
 
 def facts(
@@ -99,7 +95,7 @@ def facts(
     }
 
 
-def retention(server: Reader, contents: redis_queues.Contents, now: float) -> dict[str, Any] | None:
+def retention(server: Keys, contents: redis_queues.Contents, now: float) -> dict[str, Any] | None:
     """How long RQ keeps failed jobs here: what jobs ask for, and what the registries of failed jobs have promised.
 
     None without RQ. A job hash without `failure_ttl` means RQ's default; `failed_kept_days` is None where no job was
@@ -133,7 +129,7 @@ def retention(server: Reader, contents: redis_queues.Contents, now: float) -> di
     }
 
 
-def _jobs(server: Reader) -> list[str]:
+def _jobs(server: Keys) -> list[str]:
     """The keys of some jobs: a bounded SCAN, never KEYS."""
     found: list[str] = []
     cursor: Any = 0

@@ -63,7 +63,7 @@ class Login:
 
 
 @contextlib.contextmanager
-def _network_of(pid: int | None) -> Iterator[None]:
+def network_of(pid: int | None) -> Iterator[None]:
     """Connections made in here start in the process's network: setns(2). Sockets stay where they were made."""
     if pid is None:
         yield
@@ -109,7 +109,7 @@ def connect(endpoints: Sequence[Endpoint], logins: Sequence[Login], patience: fl
     for endpoint in endpoints:
         for login in logins or [Login()]:
             try:
-                with _network_of(endpoint.namespace_pid):
+                with network_of(endpoint.namespace_pid):
                     client = _client(endpoint, login)
                     server = Server(client, endpoint, login, config)
                 server.wait_until_loaded(patience)
