@@ -116,7 +116,7 @@ def fail(module: AnsibleModule, error: Exception) -> NoReturn:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'}: {error.strerror}."
+        return f"{error.filename or 'the undo journal or a compose file could not be written'}: {error.strerror}."
     text = str(error)
     # A message that starts with a name (of a service, a file) keeps its letters.
     return text[:1].upper() + text[1:] if text.startswith(("the ", "there ", "no ", "a ")) else text
