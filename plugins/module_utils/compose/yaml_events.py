@@ -21,7 +21,9 @@ try:
     from yaml.tokens import ScalarToken
 except ImportError:
     YAML_IMPORT_ERROR: str | None = traceback.format_exc()
-    Parser = Reader = Scanner = object
+    # Three different bases, so that the class below can be made; nothing is read without PyYAML.
+    Parser, Reader, Scanner = (type(name, (), {}) for name in ("Parser", "Reader", "Scanner"))
+    events = None
 else:
     YAML_IMPORT_ERROR = None
 
