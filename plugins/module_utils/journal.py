@@ -163,6 +163,10 @@ class Journal:
         """All values filed under this owner: key to value before."""
         return dict(self._values.get(owner, {}))
 
+    def held(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """All that is filed: values by owner, and layers by file. For reading only."""
+        return self._values, self._files
+
     def forget(self, owner: str, key: str) -> None:
         """Drop a value that has been put back."""
         values = self._values.get(owner, {})
