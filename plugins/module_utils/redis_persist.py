@@ -124,7 +124,7 @@ def _in_conf(
 
 def _in_compose(home: Home, write_to: str, values: Mapping[str, str]) -> Plan:
     if edit.YAML_IMPORT_ERROR:
-        raise RedisError("PyYAML (python3-yaml) is missing: it takes that to change a compose file. Nothing was changed.")
+        raise RedisError("PyYAML (python3-yaml) is missing, and a compose file has to be changed. Nothing was.")
     project = home.project
     path = compose_project.target_file(project, write_to)
     effective = _effective(home, project.config())

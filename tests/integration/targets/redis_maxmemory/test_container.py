@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
-from pathlib import Path
 
 import pytest
 import redis
@@ -202,7 +202,7 @@ services:
 
 
 def test_a_container_without_a_project(image, run):
-    name = f"hb-alone-{Path.cwd().stat().st_ino}"
+    name = f"hb-alone-{os.getpid()}"
     docker("run", "-d", "--name", name, "--memory", "64m", image, "redis-server", "--save", "")
     try:
         params = {"container": name, "maxmemory": "50%", "policy": "noeviction"}
