@@ -31,6 +31,7 @@ STAGES = ("stage1",)
 VARIABLES = ROOT / "sandbox/stack/headroom.yml"
 LOAD_SECONDS = 30
 SEED = 1
+THINK = "exponential:3"  # seconds; busier than people are, so that half a minute says something
 
 
 class DemoError(SandboxError):
@@ -66,7 +67,7 @@ class Session:
         """Keep the users busy while the body runs, and for `seconds` at least; yields the file of the load's report."""
         report = self.folder / f"load-{label}.json"
         argv = [sys.executable, "-m", "sandbox.load", "--users", str(self.users), "--seconds", str(seconds)]
-        argv += ["--seed", str(SEED), "--out", str(report), "--name", self.instance.name]
+        argv += ["--seed", str(SEED), "--think", THINK, "--out", str(report), "--name", self.instance.name]
         running = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
         try:
             yield report

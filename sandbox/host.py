@@ -12,6 +12,7 @@ from types import ModuleType
 
 from sandbox import container, engine, images, ssh, state, vm
 from sandbox.process import SandboxError, say, step
+from sandbox.providers import container as stand_ins
 from sandbox.state import Instance
 
 KINDS = ("container", "vm")
@@ -71,6 +72,7 @@ def down(name: str) -> None:
         return
     with step(f"take down the host {name}"):
         _kind(instance.kind).down(instance)
+        stand_ins.down(name)
         shutil.rmtree(instance.folder)
 
 

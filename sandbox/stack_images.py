@@ -18,8 +18,6 @@ import os
 import re
 import shutil
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -40,8 +38,6 @@ APPLICATION = HERE / "stack" / "imagebot"
 LITTER = ("__pycache__", ".*_cache", "*.pyc", ".env")
 BASE_FILES = HERE / "stack" / "base"
 MACHINE_CERTIFICATES = Path("/usr/local/share/ca-certificates")
-REGISTRY = "https://registry-1.docker.io/v2/"
-REGISTRY_SECONDS = 3.0
 BUILD_SECONDS = 900.0
 
 
@@ -81,17 +77,6 @@ def rebase(dockerfile: str, bases: Mapping[str, str]) -> str:
     return re.sub(r"(?im)^(FROM\s+)(\S+)(.*)$", replace, dockerfile)
 
 
-def registry_answers() -> bool:
-    """Tell whether images can be pulled here; asks once, for a few seconds."""
-    try:
-        with urllib.request.urlopen(REGISTRY, timeout=REGISTRY_SECONDS):
-            return True
-    except urllib.error.HTTPError as error:
-        return error.code == 401  # what a registry says to someone who has not logged in
-    except OSError:
-        return False
-
-
 def build(tag: str, context: Path, dockerfile: str, **arguments: str) -> None:
     """Build an image with the classic builder, which every engine has, on this machine's network.
 
@@ -106,11 +91,6 @@ def build(tag: str, context: Path, dockerfile: str, **arguments: str) -> None:
              *options, "--file", file.name, str(context)],
             env={"DOCKER_BUILDKIT": "0"}, timeout=BUILD_SECONDS,
         )  # fmt: skip
-
-
-def _pulled(name: str) -> str:
-    engine.docker("pull", "--quiet", name, timeout=300)
-    return name
 
 
 def _debian() -> str:
@@ -141,17 +121,14 @@ def _build_base(name: str, file: str, context: Path, base: str) -> None:
 def build_bases() -> None:
     """Build what the application calls python:3.11-slim (first: the others need it) and redis:7-alpine."""
     engine.ensure()
-    pull = registry_answers()
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor() as pool:
         context = Path(folder)
         _base_context(context)
-        debian = "" if pull else _debian()
-        slim = _pulled(PYTHON_SLIM) if pull else debian
-        work = [pool.submit(_build_base, PYTHON_SLIM, "python-slim.Dockerfile", context, slim)]
-        if pull:
-            engine.docker("tag", _pulled(REDIS), local(REDIS))
-        else:
-            work.append(pool.submit(_build_base, REDIS, "redis.Dockerfile", context, debian))
+        debian = _debian()
+        work = [
+            pool.submit(_build_base, PYTHON_SLIM, "python-slim.Dockerfile", context, debian),
+            pool.submit(_build_base, REDIS, "redis.Dockerfile", context, debian),
+        ]
         for job in work:
             job.result()
 

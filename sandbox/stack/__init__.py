@@ -5,7 +5,7 @@
 """The reference stack: an application as people write it, and how it gets onto a small host.
 
 `imagebot/` is the application: it knows nothing of this collection. `base/` holds what stands for the public images
-that it builds on, where no registry answers.
+that it builds on, made of Debian packages: no registry is asked.
 """
 
 from __future__ import annotations
