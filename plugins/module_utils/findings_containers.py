@@ -52,14 +52,14 @@ def limit_missing(rows: Sequence[Row]) -> list[Finding]:
         return []
     names, all_names = _services(without), _services(running)
     used = sum(row["working_set"] or 0 for row in without)
-    some = "A limit on some of the services does not help: " if len(names) < len(all_names) else ""
+    some = "A limit on some of the services protects nobody from the others. " if len(names) < len(all_names) else ""
     return [
         Finding(
             "memory_limit_missing",
             HIGH,
             ", ".join(names),
             f"{len(names)} of {len(all_names)} services without a memory limit; they use {human_size(used)} now",
-            f"{some}one that grows takes the memory of the whole host, and the kernel then kills whichever process is "
+            f"{some}One that grows takes the memory of the whole host, and the kernel then kills whichever process is "
             "largest, not the one at fault.",
             "Give every service a limit and a reservation (stage 1).",
             2,

@@ -66,6 +66,7 @@ LIBRARIES = (
             (r"rq:workers(:|$)", _types("set")),
             (r"rq:worker:", _types("hash")),
             (r"rq:(wip|finished|failed|deferred|scheduled|canceled|scheduler|results|execution)", _types("")),
+            (r"rq:(ready|registry|clean_registries|clean_groups|groups?|suspended|cron_)", _types("")),
         ),
         "worker registrations (their heartbeat expires), the scheduler's lock and finished jobs' results",
     ),

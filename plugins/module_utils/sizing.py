@@ -176,3 +176,78 @@ def over_budget(planned: Budget) -> str | None:
             f"{RESERVATION_SHARE:.0%} of the {size(room)} that the host has for containers"
         )
     return None
+
+
+# From recorded use
+
+# KRR's limit: the largest working set and 15 % on top, from at least 100 samples (robusta-dev/krr, strategies/
+# simple.py: memory_buffer_percentage, points_required); taken as often as they are here, also from at least 3 hours.
+LIMIT_FACTOR = 1.15
+FEWEST_SAMPLES = 100
+SHORTEST_SECONDS = 3 * 3600
+
+# VPA's target: the 90th percentile of peaks and 15 % on top, an observation counting half after 24 hours (kubernetes/
+# autoscaler, vertical-pod-autoscaler, recommender/logic and model/aggregations_config.go). Here it is the reservation.
+RESERVATION_PERCENTILE = 0.9
+RESERVATION_FACTOR = 1.15
+HALF_LIFE = 24 * 3600
+
+# After an OOM kill what was in use says too little: a fifth more, at least 100 MiB more (VPA, OOMBumpUpRatio and
+# OOMMinBumpUp).
+OOM_FACTOR = 1.2
+OOM_FLOOR = 100 * MIB
+
+# VPA's floor of 250 MB a pod would be most of a small host: an idle Python process with a client or two fits in 32 MiB.
+SMALLEST_LIMIT = 32 * MIB
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Bytes in whole MiB. `keep`: the limit in force is within the dead band, so it is recommended as it is.
+
+    `low_confidence` says why the samples do not carry it, and is empty where they do.
+    """
+
+    limit: int
+    reservation: int
+    keep: bool
+    low_confidence: str
+
+
+def too_few(samples: int, seconds: float) -> str:
+    """Why so many samples over so long do not carry a recommendation; empty where they do."""
+    if samples < FEWEST_SAMPLES or seconds < SHORTEST_SECONDS:
+        return (
+            f"{samples} samples over {seconds / 3600:.1f} hours, of at least {FEWEST_SAMPLES} over "
+            f"{SHORTEST_SECONDS / 3600:.0f} hours"
+        )
+    return ""
+
+
+def whole(size: float) -> int:
+    """Rounded up to whole MiB."""
+    return math.ceil(size / MIB) * MIB
+
+
+def limit_for(largest: float) -> int:
+    """The limit for a container that used so many bytes at most."""
+    return max(SMALLEST_LIMIT, whole(largest * LIMIT_FACTOR))
+
+
+def recommend(
+    largest: float, typical: float, samples: int, seconds: float, oom_kills: int, limit: int | None
+) -> Recommendation:
+    """A service's limit and reservation, per container.
+
+    `largest` bytes in use at most, `typical` the RESERVATION_PERCENTILE of them, `oom_kills` while it was recorded,
+    `limit` the one in force (None: none).
+    """
+    wanted = limit_for(largest)
+    if oom_kills:
+        killed_at = max(largest, limit or 0)
+        wanted = max(wanted, whole(max(killed_at * OOM_FACTOR, killed_at + OOM_FLOOR)))
+    keep = not oom_kills and limit is not None and abs(wanted - limit) <= limit * DEAD_BAND
+    if keep and limit is not None:
+        wanted = limit
+    reservation = min(wanted, whole(typical * RESERVATION_FACTOR))
+    return Recommendation(wanted, reservation, keep, too_few(samples, seconds))

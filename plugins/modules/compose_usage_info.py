@@ -41,6 +41,19 @@ options:
         changed, and nothing runs in a container.
     type: bool
     default: false
+  history:
+    description:
+      - The folder of recorded samples. The role C(smallhost.headroom.monitoring) records them in
+        V(/var/lib/headroom-sampler/samples).
+
+      - With it, RV(recommendations) and RV(outlook) are returned. Where there are no samples yet, RV(history) says so,
+        and they are empty.
+    type: path
+  users:
+    description:
+      - How many users to project RV(recommendations[].projection) to.
+    type: int
+    default: 50
   host_reserve:
     description:
       - Memory to keep for what runs outside of limited containers, as in M(smallhost.headroom.compose_limits).
@@ -63,6 +76,13 @@ EXAMPLES = r"""
     findings: true
   register: audit
   failed_when: audit.findings | selectattr('severity', 'eq', 'high') | length > 0
+
+- name: See which limits the recorded use asks for, and whether 50 users will fit
+  smallhost.headroom.compose_usage_info:
+    project_src: /opt/bot/deploy
+    history: /var/lib/headroom-sampler/samples
+    users: 50
+  register: advice
 
 - name: Say which containers the kernel has killed processes of
   ansible.builtin.debug:
@@ -139,6 +159,218 @@ findings:
       description: The item of the plan, 1 to 12, that does it.
       type: int
       sample: 3
+history:
+  description: Which samples there were.
+  returned: with O(history)
+  type: dict
+  contains:
+    folder:
+      description: Where they are.
+      type: str
+      sample: /var/lib/headroom-sampler/samples
+    samples:
+      description: How many lines were read.
+      type: int
+      sample: 34560
+    first:
+      description: Time of the first, in seconds since the epoch; V(null) without any.
+      type: int
+      sample: 1800000000
+    last:
+      description: Time of the last.
+      type: int
+      sample: 1800086400
+    missing:
+      description: Why there are none; V(null) where there are some.
+      type: str
+      sample: null
+    days_until_full:
+      description: Days until the project's file system is full if it goes on so; V(null) where it does not grow.
+      type: float
+      sample: 120.5
+recommendations:
+  description: What the samples say about each service. Memory in bytes.
+  returned: with O(history)
+  type: list
+  elements: dict
+  contains:
+    service:
+      description: The service.
+      type: str
+      sample: bot
+    containers:
+      description: How many of its containers run now; limits are per container.
+      type: int
+      sample: 1
+    samples:
+      description: How many samples there are of it.
+      type: int
+      sample: 5760
+    seconds:
+      description: How long they cover.
+      type: int
+      sample: 86400
+    in_use:
+      description: >-
+        What its largest container could not do without, the larger of working set and anonymous + shared + kernel
+        memory.
+      type: dict
+      contains:
+          p50:
+            description: Half of the time it was no more.
+            type: int
+            sample: 120586240
+          p90:
+            description: Nine tenths of the time it was no more.
+            type: int
+            sample: 131072000
+          p95:
+            description: 95 percent of the time it was no more.
+            type: int
+            sample: 133169152
+          p99:
+            description: 99 percent of the time it was no more.
+            type: int
+            sample: 136314880
+          maximum:
+            description: The most.
+            type: int
+            sample: 138412032
+    working_set:
+      description: The working set of its largest container.
+      type: dict
+      contains:
+          p50:
+            description: Half of the time it was no more.
+            type: int
+            sample: 120586240
+          p90:
+            description: Nine tenths of the time it was no more.
+            type: int
+            sample: 131072000
+          p95:
+            description: 95 percent of the time it was no more.
+            type: int
+            sample: 133169152
+          p99:
+            description: 99 percent of the time it was no more.
+            type: int
+            sample: 136314880
+          maximum:
+            description: The most.
+            type: int
+            sample: 138412032
+    cpu:
+      description: Processors' worth of time (p50, p90, p95, p99, maximum); V(null) where it was not measured.
+      type: dict
+      sample: {"p50": 0.02, "p90": 0.1, "p95": 0.15, "p99": 0.4, "maximum": 0.9}
+    throttled_share:
+      description: Share of the time in which its processor limit held it back.
+      type: float
+      sample: 0.0
+    oom_kills:
+      description: Processes that the kernel killed for lack of memory.
+      type: int
+      sample: 0
+    restarts:
+      description: Restarts by the engine.
+      type: int
+      sample: 0
+    current_limit:
+      description: The limit in force; V(null) without one.
+      type: int
+      sample: 157286400
+    limit:
+      description: >-
+        The recommended limit, the largest use and 15 percent on top; after OOM kills at least 20 percent and 100 MiB
+        above where it was killed.
+      type: int
+      sample: 157286400
+    reservation:
+      description: The recommended reservation, the 90th percentile (older samples count less) and 15 percent on top.
+      type: int
+      sample: 150994944
+    keep:
+      description: Whether the limit in force is within 10 percent of what is needed, and therefore kept.
+      type: bool
+      sample: true
+    low_confidence:
+      description: Whether the samples do not carry the recommendation.
+      type: bool
+      sample: false
+    reason:
+      description: Why they do not; empty where they do.
+      type: str
+      sample: ""
+    projection:
+      description: What it will use with O(users) users; V(null) where the number of users never changed.
+      type: dict
+      contains:
+        users:
+          description: The number of users.
+          type: int
+          sample: 50
+        most_users_seen:
+          description: The most active users in the samples.
+          type: float
+          sample: 21
+        base:
+          description: What it uses without any user.
+          type: int
+          sample: 94371840
+        per_user:
+          description: What each active user adds.
+          type: int
+          sample: 524288
+        in_use:
+          description: What it will use, all of its containers together.
+          type: int
+          sample: 125829120
+        limit:
+          description: The limit that each of its containers will need.
+          type: int
+          sample: 145752064
+        low_confidence:
+          description: Whether the samples do not carry the projection.
+          type: bool
+          sample: false
+        reason:
+          description: Why they do not; empty where they do.
+          type: str
+          sample: ""
+outlook:
+  description: Whether the recommended limits fit the host. Bytes.
+  returned: with O(history)
+  type: dict
+  contains:
+    room:
+      description: What the limits of these services may take together.
+      type: int
+      sample: 2400000000
+    recommended:
+      description: What the recommended limits take.
+      type: int
+      sample: 600000000
+    recommended_fits:
+      description: Whether that fits.
+      type: bool
+      sample: true
+    projected:
+      description: What the limits for O(users) users take.
+      type: int
+      sample: 900000000
+    projected_fits:
+      description: Whether that fits.
+      type: bool
+      sample: true
+    users_carried:
+      description: How many users fit; V(null) where users cost nothing that could be measured.
+      type: int
+      sample: 130
+    low_confidence:
+      description: Whether the samples of any service do not carry its projection.
+      type: bool
+      sample: false
 containers:
   description: >-
     The project's containers. Memory is in bytes; what is only known of a running container is V(null) for others.
@@ -423,7 +655,13 @@ project:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils import audit_task, docker_engine, sizing, usage
+from ansible_collections.smallhost.headroom.plugins.module_utils import (
+    audit_task,
+    capacity,
+    docker_engine,
+    sizing,
+    usage,
+)
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import PROJECT_ARGUMENT_SPEC
 from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, fail, looked_at
 
@@ -431,6 +669,8 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     **PROJECT_ARGUMENT_SPEC,
     "cpu_sample": {"type": "float", "default": 0},
     "findings": {"type": "bool", "default": False},
+    "history": {"type": "path"},
+    "users": {"type": "int", "default": 50},
     "host_reserve": {"type": "str", "default": "auto"},
 }
 
@@ -453,8 +693,11 @@ def main() -> None:
             "host": host,
             "budget": {**budget.as_dict(), "fits": sizing.over_budget(budget) is None},
         }
+        if params["history"]:
+            result.update(capacity.look_back(params["history"], project, params["users"], listed, budget))
         if params["findings"]:
-            found = audit_task.look(engine, containers, listed, host, budget, None, warnings)
+            days = result.get("history", {}).get("days_until_full")
+            found = audit_task.look(engine, containers, listed, host, budget, days, warnings)
             result["findings"] = [one.as_dict() for one in found]
     except ERRORS as error:
         fail(module, error)
