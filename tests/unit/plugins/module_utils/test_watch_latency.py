@@ -86,6 +86,16 @@ def test_slow_end_throughout_is_a_fault():
     assert faults(answers(rare), before, LIMITS) == []
 
 
+def test_what_a_baseline_has_to_have():
+    slow = answers([100] * 40)
+    wide = {"p50_ms": 50, "p95_ms": 200, "samples": 20}
+    assert "median 100.0 ms" in faults(slow, wide, LIMITS)[0].text  # the p95 alone would hide it
+    assert faults(slow, {**wide, "p50_ms": None}, LIMITS) == []
+    assert faults(slow, {"p95_ms": 50, "samples": 20}, LIMITS) != []
+    assert faults(slow, {**wide, "samples": 19}, LIMITS) == []
+    assert faults(slow, None, LIMITS) == []
+
+
 def test_errors():
     good, bad = answers([50] * 20), answers([1] * 3, status=None, error="connection refused")
     (fault,) = faults(good + bad, None, LIMITS)

@@ -51,6 +51,12 @@ def test_own_probes_alone_are_no_use():
     )
 
 
+def test_probes_of_another_service_are_not_taken_off():
+    others = [{**answer, "service": "bot"} for answer in probes(120)]
+    result = seen(looks(*[(4 * n, 5000 * n) for n in range(31)]), others)
+    assert (result["connections"], result["busy_looks"]) == (120, 30)
+
+
 def test_a_client_that_keeps_its_connection_is_seen_by_its_bytes():
     result = seen(looks(*[(1, 5000 * n) for n in range(31)]))
     assert (result["connections"], result["busy_looks"], result["enough"]) == (0, 30, True)
