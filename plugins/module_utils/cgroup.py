@@ -209,6 +209,7 @@ def _memory_v1(folder: str) -> Memory:
         peak=value("max_usage_in_bytes"),
         oom_kills=kills,
         # Where memory and memory+swap have the same limit, the second is the one that is hit.
+        # Newer kernels (seen on 6.18) no longer count here and say 0: oom_kills and the peak still tell.
         limit_hits=(value("failcnt") or 0) + (value("memsw.failcnt") or 0),
     )
 
