@@ -105,7 +105,7 @@ def _projection(
     if line is None:
         return None
     reason = projection.doubt(line, users, past.seconds, past.samples)
-    used = max(line.at(users), past.in_use.maximum)
+    used = max(line.at(users), past.in_use.maximum * containers)
     return {
         "users": users,
         "most_users_seen": line.most_users,
@@ -116,6 +116,14 @@ def _projection(
         "low_confidence": bool(reason),
         "reason": reason,
     }
+
+
+def _limits_at(row: Mapping[str, Any], line: projection.Line | None, users: int) -> int:
+    """What the limits of a service's containers take together with so many users."""
+    containers = max(1, row["containers"])
+    if line is None:
+        return row["limit"] * containers
+    return sizing.limit_for(max(line.at(users) / containers, row["in_use"]["maximum"])) * containers
 
 
 def outlook(
@@ -134,14 +142,12 @@ def outlook(
     room = budget.left + now
     recommended = sum(row["limit"] * max(1, row["containers"]) for row in found)
     later = sum((row["projection"] or row)["limit"] * max(1, row["containers"]) for row in found)
-    lines = {
-        service: line
-        for service, points in history.users_and_memory(samples, project).items()
-        for line in [projection.fit(points)]
-        if line is not None and service in listed
-    }
-    fixed = sum(row["limit"] * max(1, row["containers"]) for row in found if row["service"] not in lines)
-    carried = projection.carries(lines.values(), room - fixed)
+    lines = {service: projection.fit(each) for service, each in history.users_and_memory(samples, project).items()}
+
+    def cost(users: int) -> int:
+        return sum(_limits_at(row, lines.get(row["service"]), users) for row in found)
+
+    carried = projection.carries(cost, room)
     doubtful = [row["service"] for row in found if not row["projection"] or row["projection"]["low_confidence"]]
     return {
         "room": room,
@@ -149,6 +155,6 @@ def outlook(
         "recommended_fits": recommended <= room,
         "projected": later,
         "projected_fits": later <= room,
-        "users_carried": None if carried is None else int(carried),
+        "users_carried": carried,
         "low_confidence": bool(doubtful),
     }

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.smallhost.headroom.plugins.module_utils import sizing
@@ -24,6 +24,8 @@ FARTHEST = 3.0
 # Half of all slopes between points lie within the quartiles. Where these lead to totals further apart than this share
 # of the projected memory, the samples do not agree on what a user costs.
 WIDEST = 0.25
+# No small host is asked for more.
+MOST_USERS = 10_000
 # What a service uses above the line: covered for 95 of 100 samples.
 ABOVE = 0.95
 
@@ -95,12 +97,15 @@ def doubt(line: Line, users: float, seconds: float, samples: int) -> str:
     return "; ".join(reasons)
 
 
-def carries(lines: Iterable[Line], room: float) -> float | None:
-    """How many users fit when each line's limit (`sizing.LIMIT_FACTOR`) has to stay within `room` bytes together.
+def carries(cost: Callable[[int], float], room: float) -> int | None:
+    """The most users whose `cost` (bytes for so many users, never falling) stays within `room` bytes.
 
-    None where users cost nothing measurable. 0 where not even the first fits.
+    None where MOST_USERS fit too: users cost nothing measurable then. 0 where not even the first fits.
     """
-    listed = list(lines)
-    each = sizing.LIMIT_FACTOR * sum(line.slope for line in listed)
-    base = sizing.LIMIT_FACTOR * sum(line.intercept + line.above for line in listed)
-    return max(0.0, (room - base) / each) if each > 0 else None
+    if cost(MOST_USERS) <= room:
+        return None
+    fits, too_many = 0, MOST_USERS
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        fits, too_many = (middle, too_many) if cost(middle) <= room else (fits, middle)
+    return fits

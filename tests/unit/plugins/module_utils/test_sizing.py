@@ -125,3 +125,49 @@ def test_reservations_may_take_four_fifths():
     assert sizing.over_budget(fits) is None
     over = sizing.budget("0", 1000 * MIB, 0, [share(900 * MIB, 0, 801 * MIB)])
     assert "more than 80% of the 1000.0 MB" in sizing.over_budget(over)
+
+
+DAY = 86400
+
+
+def recommend(largest=100, typical=80, samples=5760, seconds=DAY, kills=0, limit=None):
+    return sizing.recommend(
+        largest * MIB, typical * MIB, samples, seconds, kills, None if limit is None else limit * MIB
+    )
+
+
+def test_a_recorded_limit_is_the_largest_use_and_fifteen_percent():
+    found = recommend()
+    assert (found.limit, found.reservation) == (115 * MIB, 92 * MIB)
+    assert not found.keep
+    assert not found.low_confidence
+
+
+def test_an_idle_container_gets_no_limit_that_kills_it():
+    found = recommend(largest=5, typical=4)
+    assert found.limit == sizing.SMALLEST_LIMIT
+    assert found.reservation == 5 * MIB
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(115, True), (125, True), (106, True), (130, False), (100, False)])
+def test_a_limit_within_a_tenth_is_left_alone(limit, kept):
+    found = recommend(limit=limit)
+    assert found.keep == kept
+    assert found.limit == (limit if kept else 115) * MIB
+
+
+def test_after_a_kill_the_limit_grows_by_a_fifth_and_at_least_by_100_mib():
+    assert recommend(kills=1, limit=100).limit == 200 * MIB
+    assert recommend(largest=900, kills=3, limit=1000).limit == 1200 * MIB
+    # It was killed although nothing near its limit was seen between two samples.
+    assert not recommend(kills=1, limit=115).keep
+
+
+def test_a_reservation_never_exceeds_the_limit():
+    found = recommend(largest=100, typical=100, limit=105)
+    assert found.reservation <= found.limit == 105 * MIB
+
+
+@pytest.mark.parametrize(("samples", "seconds"), [(99, DAY), (5000, 3 * 3600 - 1), (0, 0)])
+def test_too_few_samples_are_said_to_be_too_few(samples, seconds):
+    assert str(samples) in recommend(samples=samples, seconds=seconds).low_confidence
