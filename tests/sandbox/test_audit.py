@@ -1,0 +1,259 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The audit on a small host: every planted fault of the reference stack, faults made for it, and a stack without any.
+
+HEADROOM_STACK_HOST names a host that runs the reference stack already and is left as it is; without it one is made
+and removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from sandbox import engine, host, ssh, state
+from sandbox.container import container_name
+from sandbox.environment import ROOT
+from sandbox.providers import container as providers
+from sandbox.stack import TARGET
+from sandbox.stack import host as stack_host
+
+GIVEN = os.environ.get("HEADROOM_STACK_HOST")
+NAME = GIVEN or "audit-test"
+VARIABLES = ROOT / "sandbox/stack/headroom.yml"
+THP = "/sys/kernel/mm/transparent_hugepage/enabled"
+
+
+@pytest.fixture(scope="module")
+def instance():
+    if GIVEN:
+        yield state.require(NAME)
+        return
+    yield stack_host.bring_up(NAME)
+    providers.down(NAME)
+    host.down(NAME)
+
+
+def look(instance, folder):
+    """What the module returns for a project on the host, in check mode: it must not need to change anything."""
+    arguments = json.dumps({"project_src": folder, "findings": True})
+    done = subprocess.run(
+        ["ansible", "all", "-i", str(instance.inventory), "--become", "--check", "--one-line",
+         "-m", "smallhost.headroom.compose_usage_info", "-a", arguments],
+        check=True, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    return json.loads(done.stdout.partition("=> ")[2])
+
+
+def kinds(found):
+    return {(one["id"], one["severity"], one["subject"]) for one in found["findings"]}
+
+
+def play(instance, *more):
+    return subprocess.run(
+        ["ansible-playbook", "-i", str(instance.inventory), "-e", f"@{VARIABLES}", *more, "playbooks/audit.yml"],
+        check=False, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+
+
+ENQUEUE = """
+import sys, time
+from redis import Redis
+from rq import Queue
+queue = Queue(sys.argv[2], connection=Redis(sys.argv[1]))
+job = queue.enqueue("no_such_module.fails") if len(sys.argv) < 4 else queue.enqueue("time.sleep", 0, failure_ttl=86400)
+"""
+
+
+def enqueue(instance, *words):
+    """One job by RQ itself, from a container on the host's network."""
+    script = f"docker exec -i imagebot-worker-image python - {' '.join(words)}"
+    ssh.execute(instance, script, stdin=ENQUEUE.encode())
+
+
+@pytest.fixture(scope="module")
+def reference(instance):
+    enqueue(instance, "localhost", "img_queue")
+    ssh.execute(instance, "docker exec imagebot-redis redis-cli SET audit:cached 1 EX 600")
+    return look(instance, f"{TARGET}/deploy")
+
+
+def test_every_fault_of_the_reference_stack_is_found(reference):
+    all_of_them = "api, bot, redis, worker-image"
+    assert kinds(reference) == {
+        ("memory_limit_missing", "high", all_of_them),
+        ("eviction_policy_loses_jobs", "high", "redis"),
+        ("api_workers", "medium", "api"),
+        ("compilers_in_image", "medium", "api"),
+        ("compilers_in_image", "medium", "bot"),
+        ("compilers_in_image", "medium", "worker-image"),
+        ("log_unbounded", "medium", all_of_them),
+        ("swap_missing", "medium", "host"),
+        ("swappiness", "low", "host"),
+        ("overcommit_refuses_fork", "medium", "host"),
+        ("queue_and_cache_in_one_redis", "medium", "redis"),
+        ("failed_jobs_kept", "low", "redis"),
+    }
+
+
+def test_figures_are_those_of_the_host(instance, reference):
+    by_id = {one["id"]: one for one in reference["findings"]}
+    assert "allkeys-lru" in by_id["eviction_policy_loses_jobs"]["figure"]
+    assert "365 days" in by_id["failed_jobs_kept"]["figure"]
+    assert by_id["api_workers"]["figure"].startswith("2 worker processes of uvicorn")
+    size = int(ssh.execute(instance, "docker image inspect deploy-bot --format '{{.Size}}'"))
+    (fat,) = [one for one in reference["findings"] if one["id"] == "compilers_in_image" and one["subject"] == "bot"]
+    assert f"gcc, g++, cc in deploy-bot, {size / 1024**3:.1f} GB" in fat["figure"]
+    assert reference["host"]["docker"]["dockerd"] > 10 * 1024**2
+    assert reference["host"]["docker"]["shims"] > 0
+    assert reference["budget"]["fits"]
+
+
+def test_the_playbook_shows_them_and_fails_only_when_it_is_asked_to(instance):
+    shown = play(instance, "--check")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "changed=0" in shown.stdout
+    assert shown.stdout.index("HIGH ") < shown.stdout.index("MEDIUM") < shown.stdout.index("LOW ")
+    assert "maxmemory-policy allkeys-lru" in shown.stdout
+    failed = play(instance, "-e", "audit_fail_on=high")
+    assert failed.returncode == 2
+    assert "eviction_policy_loses_jobs" in failed.stdout
+    assert "log_unbounded" not in failed.stdout.partition("Fail on what")[2]
+
+
+# A small stack, once as it should be and once with the faults that the reference stack does not have
+
+
+LOGS = "    logging: {driver: json-file, options: {max-size: 5m, max-file: '2'}}\n"
+CLEAN = """
+services:
+  redis:
+    image: redis:7-alpine
+    command: redis-server --save 60 1 --maxmemory 90mb --maxmemory-policy noeviction
+    mem_limit: 128m
+    memswap_limit: 128m
+LOGS
+  api:
+    image: python:3.11-slim
+    command: python -m http.server 8099
+    mem_limit: 64m
+    memswap_limit: 64m
+    healthcheck:
+      test: ["CMD-SHELL", "python -c 'import socket; socket.create_connection((\\"localhost\\", 8099))' || exit 1"]
+      interval: 2s
+LOGS
+"""
+FAULTY = """
+services:
+  redis:
+    image: redis:7-alpine
+    command: redis-server --save 60 1 --maxmemory 256mb --maxmemory-policy noeviction
+    mem_limit: 128m
+LOGS
+  api:
+    image: python:3.11-slim
+    command: python -m http.server 8099
+    mem_limit: 64m
+    memswap_limit: 64m
+    healthcheck:
+      test: ["CMD", "curl", "-f", "http://localhost:8099/"]
+      interval: 2s
+LOGS
+  worker:
+    image: deploy-worker-image
+    command: rq worker -u redis://redis:6379/0 --max-jobs 2 small
+    restart: "no"
+    mem_limit: 128m
+    memswap_limit: 128m
+    depends_on: [redis]
+LOGS
+  hungry:
+    image: python:3.11-slim
+    command: sh -c "python -c 'bytearray(200000000)'; sleep 100000"
+    stop_grace_period: 0s
+    mem_limit: 32m
+    memswap_limit: 32m
+LOGS
+"""
+
+
+@pytest.fixture
+def small(instance):
+    """A function that starts a small project from a text, and returns its folder."""
+    folder = "/opt/audit-small"
+
+    def up(text):
+        data = text.replace("LOGS\n", LOGS).encode()
+        ssh.execute(instance, f"mkdir -p {folder} && cat > {folder}/compose.yaml", stdin=data)
+        ssh.execute(instance, f"cd {folder} && docker compose up -d 2>&1", timeout=120)
+        return folder
+
+    yield up
+    ssh.execute(instance, f"cd {folder} && docker compose down -v 2>&1; rm -rf {folder}")
+
+
+@pytest.fixture
+def tuned(instance):
+    """The host with swap and kernel settings as stage 2 leaves them: its own copies, and what lxcfs would show."""
+    name = container_name(instance.name)
+    settings = {"/proc/sys/vm/swappiness": "10", "/proc/sys/vm/overcommit_memory": "1"}
+    before = {path: ssh.execute(instance, f"cat {path}").strip() for path in settings}
+    for path, value in settings.items():
+        ssh.execute(instance, f"echo {value} > {path}")
+    engine.docker("update", "--memory-swap", "5g", name)
+    ssh.execute(
+        instance,
+        "sed 's/^SwapTotal:.*/SwapTotal: 2097152 kB/; s/^SwapFree:.*/SwapFree: 2097152 kB/' /proc/meminfo"
+        " > /run/meminfo && mount --bind /run/meminfo /proc/meminfo",
+    )
+    yield
+    ssh.execute(instance, "umount /proc/meminfo")
+    engine.docker("update", "--memory-swap", "2900m", name)
+    for path, value in before.items():
+        ssh.execute(instance, f"echo {value} > {path}")
+
+
+def address(instance, container):
+    wanted = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    return ssh.execute(instance, f"docker inspect -f '{wanted}' {container}").strip()
+
+
+def test_nothing_is_said_about_a_clean_stack(instance, tuned, small):
+    if instance.kind != "container":
+        pytest.skip("swap and kernel settings are made up, which takes a host that is a container")
+    folder = small(CLEAN)
+    enqueue(instance, address(instance, "audit-small-redis-1"), "small", "tidy")
+    found = look(instance, folder)
+    # The disk is that of the machine the sandbox runs on.
+    assert [one for one in found["findings"] if one["id"] != "disk_filling"] == []
+    assert found["host"]["swap_total"] == 2 * 1024**3
+    assert found["host"]["pressure"] is None or found["host"]["pressure"]["some_avg10"] >= 0
+
+
+def test_faults_made_for_it_are_found(instance, small):
+    huge = ssh.execute(instance, f"cat {THP}").strip()
+    folder = small(FAULTY)
+    ssh.execute(instance, f"echo '[always] madvise never' > {THP}")
+    try:
+        found = look(instance, folder)
+    finally:
+        ssh.execute(instance, f"echo '{huge}' > {THP}")
+    assert {
+        ("redis_maxmemory_above_limit", "high", "redis"),
+        ("swap_beyond_limit", "low", "redis"),
+        ("health_command_missing", "high", "api"),
+        ("max_jobs_taken_for_concurrency", "medium", "worker"),
+        ("recycling_without_restart_policy", "high", "worker"),
+        ("compilers_in_image", "medium", "worker"),
+        ("oom_kills", "high", "hungry"),
+        ("huge_pages_always", "medium", "host"),
+    } <= kinds(found)
+    by_id = {one["id"]: one for one in found["findings"]}
+    assert not {"memory_limit_missing", "log_unbounded", "eviction_policy_loses_jobs"} & set(by_id)
+    assert "Docker knows nothing of it" in by_id["oom_kills"]["why"]
+    assert "curl is not in python:3.11-slim" in by_id["health_command_missing"]["figure"]
