@@ -108,7 +108,9 @@ def over_time(curve: Mapping[str, Any], alt: str) -> str:
     chart.uuid = curve["service"]
     chart.x_labels = [start, (start + end) / 2, end]
     chart.y_labels = [0, top / 2, top]
-    chart.add("in use", used, fill=True)
+    # Twice: pygal draws a line around all of an area, also where it stands on the axis. The style sheet hides that one.
+    chart.add("area", used, fill=True)
+    chart.add("in use", used)
     chart.add("limit", limits, stroke_style={"dasharray": "5, 4"})
     return _svg(chart, alt)
 

@@ -10,6 +10,7 @@ Memory is in bytes, response times in milliseconds, times are ISO 8601 in UTC. T
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,7 @@ _SECRETS = (
     (re.compile(r"(://)[^/\s@:]*(:[^/\s@]*)?@"), r"\1***@"),
     (re.compile(r"(?i)\b([\w-]*(?:token|secret|password|passwd|api[_-]?key))(\s*[=:]\s*)[^\s&,;'\"]+"), r"\1\2***"),
     (re.compile(r"(?i)(--(?:pass|requirepass|password)\s+|\brequirepass\s+)\S+"), r"\1***"),
-    (re.compile(r"\b\d{6,}:[\w-]{30,}"), "***"),
+    (re.compile(r"(?<!\d)\d{6,}:[\w-]{30,}"), "***"),
     (re.compile(r"\b(sk|pk|key)-[\w-]{16,}"), r"\1-***"),
 )
 
@@ -138,6 +139,15 @@ def _figures(run: Data) -> list[dict[str, Any]]:
     return [entry for entry in rows if entry["before"] is not None or entry["after"] is not None]
 
 
+def meaning(run: Data) -> str:
+    """What a run's outcome says, in a sentence."""
+    outcome = run["outcome"]
+    if outcome == "passed" and not ((run.get("latency") or {}).get("after")):
+        done = "taken back" if run.get("action") == "absent" else "applied"
+        return f"It was {done}. Nobody watched the stack afterwards."
+    return OUTCOMES.get(outcome, "")
+
+
 def stages(runs: Sequence[Data], host: str) -> list[dict[str, Any]]:
     """Every finished run, oldest first, with what was measured before and after it."""
     found = []
@@ -153,7 +163,7 @@ def stages(runs: Sequence[Data], host: str) -> list[dict[str, Any]]:
                 "title": stage_title(name) if applied else f"{stage_title(name)}, taken back",
                 "applied": applied,
                 "outcome": run["outcome"],
-                "meaning": OUTCOMES.get(run["outcome"], ""),
+                "meaning": meaning(run),
                 "started": iso(run["started"]),
                 "ended": iso(ended),
                 "seconds": None if ended is None else round(ended - run["started"]),
@@ -233,6 +243,31 @@ def curves(recorded: Data) -> list[dict[str, Any]]:
     return found
 
 
+def settings(names: Sequence[str]) -> list[str]:
+    """The changed settings in words, from their names in the journal: `api: mem_limit, memswap_limit`, `vm.swappiness`.
+
+    What the journal notes for itself is left out.
+    """
+    services: dict[str, set[str]] = {}
+    others = set()
+    for name in names:
+        kind, _unused, rest = name.partition(" ")
+        if kind == "file":
+            place = [str(part) for part in json.loads(rest)[1]]
+            service, rest_of_it = (place[1], place[2:]) if place[0] == "services" else ("project", place)
+            services.setdefault(service, set()).add(".".join(rest_of_it) or "all of it")
+        elif kind == "live":
+            services.setdefault(rest, set()).add("running limits")
+        elif kind == "redis" and not rest.startswith("rewrite "):
+            service, _unused, setting = rest.rpartition(" ")
+            services.setdefault(service, set()).add(setting)
+        elif name.startswith("live:"):
+            others.add(name.partition(":")[2])
+        elif kind not in ("made", "fitted", "redis") and not name.startswith("folder:"):
+            others.add(name)
+    return [f"{service}: {', '.join(sorted(found))}" for service, found in sorted(services.items())] + sorted(others)
+
+
 def changed(recorded: Data, host: str) -> list[dict[str, Any]]:
     """What is changed now, one entry for each item of the plan, with the command that takes it back."""
     return [
@@ -241,7 +276,7 @@ def changed(recorded: Data, host: str) -> list[dict[str, Any]]:
             "title": next((text for key, text in ITEMS.items() if entry["owner"].startswith(key)), entry["owner"]),
             "stage": stage_number(entry["owner"]) or "",
             "files": entry["files"],
-            "settings": entry["values"],
+            "settings": settings(entry["values"]),
             "undo": undo_command(host, stage_number(entry["owner"])),
         }
         for entry in recorded.get("changes") or []

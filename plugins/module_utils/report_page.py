@@ -57,7 +57,7 @@ def duration(seconds: float | None) -> str:
     """A length of time in its two largest units."""
     if seconds is None:
         return NOT_KNOWN
-    parts = []
+    parts: list[str] = []
     left = round(seconds)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         amount, left = divmod(left, length)
@@ -107,10 +107,10 @@ FILTERS = {
 
 
 def drawings(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The plots by name, each as SVG and the words that stand for it; empty without pygal."""
+    """The plots by name, each as SVG that holds the words for it too; empty without pygal, or without data."""
+    found: dict[str, Any] = {"stages": "", "containers": "", "curves": {}}
     if not report_charts.HAS_PYGAL:
-        return {}
-    found: dict[str, Any] = {"curves": {}}
+        return found
     for curve in model["curves"]:
         highest = max(point[1] for point in curve["points"])
         alt = f"{curve['service']}: at most {size(highest)} in use between {curve['from']} and {curve['to']}"
