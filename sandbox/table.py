@@ -16,6 +16,10 @@ def megabytes(size: int | None) -> str:
     return "none" if size is None else f"{size / 1024**2:.1f} MB"
 
 
+def seconds(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.2f} s"
+
+
 def api_workers(seen: Seen) -> int:
     """Return how many processes serve the API: the children of uvicorn's supervisor, or the one process itself."""
     for entry in seen["containers"]:
@@ -25,11 +29,11 @@ def api_workers(seen: Seen) -> int:
     return 0
 
 
-def rows(before: Seen, after: Seen, during: list[Seen]) -> list[tuple[str, str, str]]:
+def rows(before: Seen, after: Seen, during: list[Seen]) -> list[tuple[str, ...]]:
     """Return (name, before, after) for each line of the table."""
     old = {entry["service"]: entry for entry in before["containers"]}
     new = {entry["service"]: entry for entry in after["containers"]}
-    table = [
+    table: list[tuple[str, ...]] = [
         ("host memory in use", megabytes(before["host"]["used"]), megabytes(after["host"]["used"])),
         ("host memory", megabytes(before["host"]["total"]), megabytes(after["host"]["total"])),
     ]
@@ -48,11 +52,11 @@ def rows(before: Seen, after: Seen, during: list[Seen]) -> list[tuple[str, str, 
     return table + load_rows(before["load"], after["load"], during)
 
 
-def load_rows(before: Seen, after: Seen, during: list[Seen]) -> list[tuple[str, str, str]]:
+def load_rows(before: Seen, after: Seen, during: list[Seen]) -> list[tuple[str, ...]]:
     """Return the lines about the users' requests; `during` is what happened while the stages were applied."""
-    table = []
+    table: list[tuple[str, ...]] = []
     for key in ("p50", "p95", "p99"):
-        table.append((f"answer {key}", *(f"{side['latency'][key]:.2f} s" for side in (before, after))))
+        table.append((f"answer {key}", *(seconds(side["latency"][key]) for side in (before, after))))
     table.append(("requests failed", str(before["failed"]), str(after["failed"])))
     table.append(("jobs finished", str(before["jobs"]["finished"]), str(after["jobs"]["finished"])))
     table.append(("jobs lost", str(before["jobs"]["lost"]), str(after["jobs"]["lost"])))

@@ -67,7 +67,9 @@ def parse(data: bytes) -> Iterator[tuple[Sample, dict[str, str]]]:
                 facts = dict(word.split("=", 1) for word in words[2:])
                 step, start = int(facts["step"]), int(facts["start"])
             elif line.startswith("#"):
-                columns[words[0][1:]] = [(name, rule) for name, _, rule in (word.partition(":") for word in words[1:])]
+                columns[words[0][1:]] = [
+                    (name, rule) for name, _unused, rule in (word.partition(":") for word in words[1:])
+                ]
             elif words[0] == "k":
                 keys[words[1]] = (words[2], unquote(words[3]))
             elif len(words) - 3 == len(columns[words[0]]):

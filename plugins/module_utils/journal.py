@@ -261,9 +261,7 @@ class Journal:
         self._save()
         return outcome
 
-    def preview_undo(
-        self, owner: str, path: str, inverse: Callable[[bytes], bytes | None]
-    ) -> tuple[str, bytes | None]:
+    def preview_undo(self, owner: str, path: str, inverse: Callable[[bytes], bytes | None]) -> tuple[str, bytes | None]:
         """What `undo_file` would return, and the bytes it would leave (None: no file). Changes nothing: check mode."""
         trial = _Trial(self, os.path.realpath(path))
         return trial.undo_file(owner, path, inverse), trial.text

@@ -34,7 +34,7 @@ attributes:
     support: full
 requirements:
   - redis-py 4.3.4 or later (C(python3-redis))
-  - For O(compose) and O(container) the Docker SDK for Python, and for O(compose) PyYAML
+  - For O(compose) PyYAML
 options:
   compose:
     description:

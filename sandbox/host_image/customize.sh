@@ -90,7 +90,7 @@ make_initrd() {
         number=$((number + 1))
         cp "$root$file" "$tree/modules/$number-$(basename "$file")"
     done
-    cp "$here/initrd-init.sh" "$tree/init"
+    { echo "#!/bin/busybox sh"; cat "$here/initrd-init.sh"; } > "$tree/init"
     chmod 755 "$tree/init"
     chroot "$root" sh -c 'cd /tmp/initrd && find . | cpio --quiet --create --format newc' > "$root/boot/initrd"
     rm -rf "$tree"

@@ -1,4 +1,3 @@
-#!/bin/busybox sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # First process of the virtual machine: loads the disk's drivers, mounts the root, becomes systemd.

@@ -169,7 +169,7 @@ class Crowd:
             "chat": ("POST", "/api/chat", {"chat_id": chat_id, "text": request.api_prompt}),
             "job": ("POST", "/api/jobs", {"prompt": request.api_prompt}),
         }[request.api or "stats"]
-        status, answer, _ = await self._web(request.api or "stats", method, path, body)
+        status, answer, _unused = await self._web(request.api or "stats", method, path, body)
         if request.api == "job" and status == 200 and answer:
             self.jobs.enqueued += 1
             self._web_jobs[answer["id"]] = asyncio.create_task(self._follow(answer["id"]))
@@ -189,7 +189,7 @@ class Crowd:
         """Ask after a job until it has ended. An API that is away for a moment says nothing about the job."""
         while True:
             await asyncio.sleep(JOB_POLL_SECONDS)
-            status, answer, _ = await self.api.call("GET", f"/api/jobs/{job}")
+            status, answer, _unused = await self.api.call("GET", f"/api/jobs/{job}")
             if status == 404:
                 self.jobs.lost += 1
                 return
@@ -208,6 +208,6 @@ class Crowd:
     async def _queue_is_empty(self) -> bool:
         """Tell whether no job waits or runs. An API that does not answer cannot tell: no job counts as lost then."""
         with contextlib.suppress(TypeError, KeyError):
-            _, answer, _ = await self.api.call("GET", "/api/stats")
+            answer = (await self.api.call("GET", "/api/stats"))[1]
             return bool(answer["queue"] == 0 and answer["running"] == 0)
         return False

@@ -123,7 +123,7 @@ class Request:
 
 def parse_think(text: str) -> tuple[str, float]:
     """Read `exponential:MEAN` or `constant:SECONDS`. Raises ValueError for anything else."""
-    name, _, number = text.partition(":")
+    name, _unused, number = text.partition(":")
     if name not in ("exponential", "constant"):
         raise ValueError(f"think time is exponential:MEAN or constant:SECONDS, not {text!r}")
     seconds = float(number)

@@ -89,7 +89,9 @@ class Control:
         for name, value in wanted.items():
             holder, attribute, kind = known[name]
             setattr(holder, attribute, kind(value))
-        return web.json_response({name: getattr(holder, attribute) for name, (holder, attribute, _) in known.items()})
+        return web.json_response(
+            {name: getattr(holder, attribute) for name, (holder, attribute, _unused) in known.items()}
+        )
 
     async def _messages(self, request: web.Request) -> web.Response:
         """Let users write: a list of {chat_id, text} or {chat_id, picture: number}. Returns the messages' numbers."""

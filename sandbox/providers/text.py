@@ -54,7 +54,7 @@ def tokens(text: str) -> list[str]:
 def embedding(text: str, model: str, dimensions: int) -> list[float]:
     """Return a vector of length 1 made from the text and the model's name."""
     chance = random.Random(f"{model}\0{text}")
-    vector = [chance.gauss(0.0, 1.0) for _ in range(dimensions)]
+    vector = [chance.gauss(0.0, 1.0) for _unused in range(dimensions)]
     length = sum(value * value for value in vector) ** 0.5
     return [round(value / length, 8) for value in vector]
 

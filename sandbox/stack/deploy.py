@@ -100,7 +100,7 @@ def _transfer(instance: Instance, images: list[str]) -> None:
     )
     if save.stdout:
         save.stdout.close()
-    _, errors = load.communicate(timeout=LOAD_SECONDS)
+    _unused, errors = load.communicate(timeout=LOAD_SECONDS)
     if save.wait() or load.returncode:
         raise SandboxError(f"the host could not load the images: {errors.decode(errors='replace')[-1000:]}")
 

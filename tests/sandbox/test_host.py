@@ -70,7 +70,7 @@ def container_folder(small, name: str) -> str:
     """Return a running container's folder below the memory controller's root, as its first process is filed."""
     pid = small.check_output("docker inspect -f '{{.State.Pid}}' %s", name)
     lines = [line.split(":") for line in small.check_output("cat /proc/%s/cgroup", pid).splitlines()]
-    return next(path for _, controllers, path in lines if controllers in ("memory", ""))
+    return next(path for _unused, controllers, path in lines if controllers in ("memory", ""))
 
 
 def test_memory_is_that_of_the_plans_host(small):
@@ -173,7 +173,7 @@ def test_call_that_would_change_the_machine_is_refused(small, call):
 
 
 def test_random_numbers_are_not_a_copy(small):
-    first, second = (small.check_output("cat /proc/sys/kernel/random/uuid") for _ in range(2))
+    first, second = (small.check_output("cat /proc/sys/kernel/random/uuid") for _unused in range(2))
     assert first != second
 
 

@@ -75,7 +75,7 @@ def test_all_are_well_and_nothing_was_killed(services):
 
 
 def test_only_the_lines_that_had_to_change_changed(host):
-    """Each service gained the lines of its limits; two command lines have new values; all other lines are as they were."""
+    """Services gained the lines of their limits, two command lines new values; all else is as it was."""
     text = host.file(COMPOSE).content_string
     assert text.count("--workers 1") == 1
     assert "--maxmemory 96mb --maxmemory-policy noeviction" in text

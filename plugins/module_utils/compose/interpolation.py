@@ -59,7 +59,7 @@ def _variable_with_default(variable: str, default: str) -> str:
 
 def _variables(text: str) -> list[tuple[int, int]]:
     """Return (start, end) of each outermost variable."""
-    found = []
+    found: list[tuple[int, int]] = []
     position = 0
     while True:
         position = text.find("$", position)

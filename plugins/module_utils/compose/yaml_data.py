@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import yaml_scalars
@@ -88,7 +89,8 @@ def same(one: t.Any, two: t.Any) -> bool:
         return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
     if isinstance(one, list):
         return len(one) == len(two) and all(same(a, b) for a, b in zip(one, two))
-    return bool(one == two or (isinstance(one, float) and one != one and two != two))
+    # Not a number is the same as itself here, which it is not to Python.
+    return bool(one == two or (isinstance(one, float) and math.isnan(one) and math.isnan(two)))
 
 
 def steps(before: t.Any, after: t.Any, path: Path = (), whole: bool = False) -> t.Iterator[tuple[Path, t.Any]]:

@@ -210,4 +210,4 @@ def _plain_input(value: t.Any) -> t.Any:
         return [_plain_input(item) for item in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return value if type(value) is yaml_scalars.Timestamp else str(value)
+    return value if isinstance(value, yaml_scalars.Timestamp) else str(value)

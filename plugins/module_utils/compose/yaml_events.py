@@ -39,6 +39,10 @@ _PLAIN_IN_FLOW = re.compile(f"(?:[^{_BLANKS}{_END}:,?\\[\\]{{}}]|:(?![{_BLANKS}{
 class Events(Reader, Scanner, Parser):
     """The events of one text. ``dashes`` and ``colons`` are offsets of the block entry and value indicators read."""
 
+    # PyYAML's own, which it leaves untyped.
+    pointer: int
+    allow_simple_key: bool
+
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
         Scanner.__init__(self)
@@ -118,7 +122,7 @@ class Events(Reader, Scanner, Parser):
             self.index += length
             self.column += length
 
-    def scan_plain_spaces(self, indent: int, start: t.Any) -> list[str] | None:
+    def scan_plain_spaces(self, indent: int, start_mark: t.Any) -> list[str] | None:
         """Return what stands for the blanks and line breaks inside of an unquoted scalar, None where it ends."""
         length = self._length_of(_BLANK_RUN)
         blanks = self.prefix(length)
@@ -131,7 +135,7 @@ class Events(Reader, Scanner, Parser):
         while not self._at_document_mark():
             if self.peek() == "\t" and self.column < indent:
                 raise ScannerError(
-                    "while scanning a plain scalar", start, "found a tab in the indentation", self.get_mark()
+                    "while scanning a plain scalar", start_mark, "found a tab in the indentation", self.get_mark()
                 )
             if self.peek() in _BLANKS:
                 self.forward()

@@ -301,7 +301,7 @@ def remove(tree: Tree, place: Place) -> t.Iterator[list[Splice]]:
     """Yield ways of taking the entry at a place out of its collection, comments of its neighbours left alone."""
     parent = t.cast(Place, place.parent)
     entries: t.Sequence[Pair | Item] = parent.entries
-    index = next(i for i, entry in enumerate(entries) if entry is place.entry)
+    index = [entry is place.entry for entry in entries].index(True)
     if len(entries) == 1:
         yield put(tree, parent, {} if parent.value.kind == "map" else [], "keep")
         yield put(tree, parent, {} if parent.value.kind == "map" else [])

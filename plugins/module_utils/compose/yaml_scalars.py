@@ -10,6 +10,7 @@ Compose parses its files with go-yaml v3 into untyped data. The rules here follo
 from __future__ import annotations
 
 import datetime
+import math
 import re
 import typing as t
 
@@ -87,7 +88,7 @@ def resolve(text: str, plain: bool, tag: str | None) -> t.Any:
     expected = {_CORE + "int": int, _CORE + "bool": bool, _CORE + "null": type(None), _CORE + "timestamp": Timestamp}
     if tag in expected:
         value = resolve_plain(text)
-        if type(value) is expected[tag]:
+        if value.__class__ is expected[tag]:
             return value
     elif not tag.startswith(_CORE):
         return Tagged(tag, text)
@@ -137,7 +138,7 @@ def is_plain_safe(text: str, flow: bool) -> bool:
         and not _NOT_PRINTABLE.search(text)
         and not (flow and re.search(r"[,\[\]{}?:]", text))
         and not text.startswith(("---", "..."))
-        and type(resolve_plain(text)) is str
+        and resolve_plain(text).__class__ is str
         and not _OTHER_IN_YAML_1_1.match(text)
     )
 
@@ -161,7 +162,7 @@ def format_scalar(value: t.Any, style: str = "", flow: bool = False) -> str:
 
 
 def _format_float(value: float) -> str:
-    if value != value:
+    if math.isnan(value):
         return ".nan"
     if value in (float("inf"), float("-inf")):
         return ".inf" if value > 0 else "-.inf"

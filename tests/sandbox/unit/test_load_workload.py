@@ -36,7 +36,7 @@ def test_ratio_of_two_ranks_is_the_power_law():
 
 def test_draws_follow_the_probabilities():
     zipf, chance = Zipf(50, 1.0), random.Random(7)
-    counts = collections.Counter(zipf.draw(chance) for _ in range(50_000))
+    counts = collections.Counter(zipf.draw(chance) for _unused in range(50_000))
     for rank in (0, 1, 5, 20):
         assert counts[rank] / 50_000 == pytest.approx(zipf.probability(rank), rel=0.1)
     assert set(counts) <= set(range(50))

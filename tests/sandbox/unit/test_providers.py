@@ -73,7 +73,7 @@ def test_equal_questions_get_equal_answers_and_others_do_not():
 
 def test_a_stream_adds_up_to_the_whole_answer():
     async def body(call, control, stand_ins):
-        _, whole = await chat(call)
+        _unused, whole = await chat(call)
         status, raw = await chat(call, stream=True, stream_options={"include_usage": True})
         lines = [line[6:] for line in raw.decode().split("\n\n") if line]
         assert status == 200
@@ -121,7 +121,7 @@ def path(url):
 
 
 async def result(call, job):
-    for _ in range(1000):
+    for _unused in range(1000):
         if (await call(providers.FAL_QUEUE, "GET", path(job["status_url"])))[1]["status"] == "COMPLETED":
             break
         await asyncio.sleep(0.005)
@@ -220,8 +220,8 @@ def test_telegram_refuses_what_the_real_one_refuses():
         assert (await send(" "))[0] == 400
         assert (await send("x" * 4097))[0] == 400
         await control("POST", "/settings", {"telegram_per_second": 2})
-        answers = [await send("x") for _ in range(3)]
-        assert [status for status, _ in answers] == [200, 200, 429]
+        answers = [await send("x") for _unused in range(3)]
+        assert [status for status, _unused in answers] == [200, 200, 429]
         assert answers[2][1]["parameters"] == {"retry_after": 1}
 
     scenario(body)
@@ -262,7 +262,7 @@ def test_share_of_calls_hit():
 
     faults = Faults(random.Random(1))
     faults.active.append(Fault("fal", "status", rate=0.25))
-    hits = sum(faults.take("fal.submit") is not None for _ in range(4000))
+    hits = sum(faults.take("fal.submit") is not None for _unused in range(4000))
     assert 900 < hits < 1100
     assert faults.take("deepl.translate") is None
 
@@ -271,7 +271,7 @@ def test_latency_has_its_percentiles():
     import random
 
     chance = random.Random(1)
-    values = sorted(Latency(0.2, 0.5).draw(chance) for _ in range(20_000))
+    values = sorted(Latency(0.2, 0.5).draw(chance) for _unused in range(20_000))
     assert values[10_000] == pytest.approx(0.2, rel=0.05)
     assert values[19_000] == pytest.approx(0.5, rel=0.05)
 

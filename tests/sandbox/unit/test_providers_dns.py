@@ -23,7 +23,7 @@ def query(name, kind=1, klass=1, ident=0x1234, flags=0x0100):
 
 def ask(name, **changes):
     reply = answer(query(name, **changes), NAMES, ADDRESS)
-    ident, flags, questions, answers, _, _ = struct.unpack_from("!6H", reply)
+    ident, flags, questions, answers, _unused, _unused = struct.unpack_from("!6H", reply)
     assert flags & 0x8000, "the response bit"
     return ident, flags & 0xF, questions, answers, reply
 

@@ -83,7 +83,7 @@ def test_monitor_waits_past_events_in_a_folder_with_a_long_path(tmp_path, monkey
     server.listen()
 
     def serve() -> None:
-        connection, _ = server.accept()
+        connection, _unused = server.accept()
         with connection, connection.makefile("rwb", buffering=0) as stream:
             stream.write(b'{"QMP": {}}\n')
             stream.readline()

@@ -70,7 +70,7 @@ class Containers:
                 elif known:
                     fresh[name] = known  # Caught half written: what was known is right until the next look.
         self._read = fresh
-        return [container for _, container in fresh.values()]
+        return [container for _unused, container in fresh.values()]
 
     @staticmethod
     def _describe(path: str) -> dict | None:

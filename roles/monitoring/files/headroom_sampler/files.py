@@ -50,7 +50,7 @@ def pairs(path: str) -> dict[bytes, int]:
     """Lines of `name number`."""
     found = {}
     for line in content(path).split(b"\n"):
-        name, _, value = line.partition(b" ")
+        name, _unused, value = line.partition(b" ")
         if value.isdigit():
             found[name] = int(value)
     return found

@@ -26,7 +26,7 @@ def mounts(mountinfo: bytes, sys_root: str) -> dict[str, tuple[str, str]]:
     """Controller (or "unified") -> (mount point, the cgroup that is mounted there), from /proc/self/mountinfo."""
     found: dict[str, tuple[str, str]] = {}
     for line in mountinfo.decode("utf-8", "replace").split("\n"):
-        left, _, right = line.partition(" - ")
+        left, _unused, right = line.partition(" - ")
         fields, kind = left.split(), right.partition(" ")[0]
         if len(fields) < 5 or not fields[4].startswith("/sys/fs/cgroup"):
             continue
@@ -55,8 +55,8 @@ def folders(memberships: bytes, container: str, mounted: dict[str, tuple[str, st
     """
     found = {}
     for line in memberships.decode("utf-8", "replace").split("\n"):
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+        _unused, _unused, rest = line.partition(":")
+        controllers, _unused, path = rest.partition(":")
         path = own_path(path, container) or ""
         for name in controllers.split(",") if controllers else ["unified"]:
             if path and name in mounted:
@@ -157,7 +157,7 @@ def host(proc: str, mounted: dict[str, tuple[str, str]]) -> dict[str, int | None
     """
     info = {}
     for line in content(proc + "/meminfo").split(b"\n"):
-        name, _, value = line.partition(b":")
+        name, _unused, value = line.partition(b":")
         if value:
             info[name] = int(value.split()[0]) * 1024
     total, free = info.get(b"MemTotal", 0), info.get(b"MemAvailable", info.get(b"MemFree", 0))

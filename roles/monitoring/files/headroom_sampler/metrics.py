@@ -83,7 +83,7 @@ class Metrics:
     def text(self) -> str:
         """All metrics in the exposition format."""
         lines = []
-        for name, (kind, explained, _) in METRICS.items():
+        for name, (kind, explained, _unused) in METRICS.items():
             if name in self._found:
                 lines += [f"# HELP {name} {explained}", f"# TYPE {name} {kind}", *self._found[name]]
         return "\n".join(lines) + "\n"

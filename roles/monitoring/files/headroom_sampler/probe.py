@@ -18,7 +18,7 @@ def split(url: str) -> tuple[str, int, str]:
     place, slash, path = rest.partition("/")
     if scheme != "http" or not found or not place or "@" in place:
         raise ValueError(f"{url} is not a plain http URL without a password, such as http://127.0.0.1:8000/health")
-    host, _, port = place.rpartition(":") if place.rpartition(":")[2].isdigit() else (place, "", "80")
+    host, _unused, port = place.rpartition(":") if place.rpartition(":")[2].isdigit() else (place, "", "80")
     return host.strip("[]"), int(port), slash + path or "/"
 
 
@@ -26,7 +26,7 @@ def connect(host: str, port: int, timeout: float) -> _socket.socket:
     """A connection to the first address that answers. Raises OSError."""
     failed: OSError = OSError(f"{host} has no address")
     # As bytes: for a str, getaddrinfo loads the IDNA codec, which takes 4 MB.
-    for family, kind, protocol, _, address in _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM):
+    for family, kind, protocol, _unused, address in _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM):
         connection = _socket.socket(family, kind, protocol)
         connection.settimeout(timeout)
         try:

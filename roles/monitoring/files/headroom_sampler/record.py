@@ -70,13 +70,13 @@ Sample = dict  # (kind, key) -> Values
 
 def values(kind: str, known: dict[str, int | None]) -> Values:
     """The values of one thing in the order of its columns."""
-    return [known.get(name) for name, _ in COLUMNS[kind]]
+    return [known.get(name) for name, _unused in COLUMNS[kind]]
 
 
 def fold(kind: str, first: Values, second: Values) -> Values:
     """Two values of the same thing as one, the second being the later."""
     folded = []
-    for (_, rule), before, after in zip(COLUMNS[kind], first, second):
+    for (_unused, rule), before, after in zip(COLUMNS[kind], first, second):
         if before is None or after is None:
             folded.append(before if after is None else after)
         elif rule == "sum":

@@ -302,15 +302,15 @@ def killed_with_their_group(sample: record.Sample, restarted: list[tuple[str, st
     The engine clears its own note of it at the restart, and the cgroup that counted the kill is gone; but the kernel's
     count for the whole host has then grown by more than the containers' own counts.
     """
-    place = [name for name, _ in record.COLUMNS["c"]].index("oom_kills")
-    seen = sum(values[place] or 0 for (kind, _), values in sample.items() if kind == "c")
+    place = [name for name, _unused in record.COLUMNS["c"]].index("oom_kills")
+    seen = sum(values[place] or 0 for (kind, _unused), values in sample.items() if kind == "c")
     on_host = sample["h", "host"][-1] or 0
     return restarted[: max(0, on_host - seen)]
 
 
 def count_kill(values: record.Values) -> None:
     """Add one kill to a container's values."""
-    place = [name for name, _ in record.COLUMNS["c"]].index("oom_kills")
+    place = [name for name, _unused in record.COLUMNS["c"]].index("oom_kills")
     values[place] = (values[place] or 0) + 1
 
 

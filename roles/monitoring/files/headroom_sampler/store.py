@@ -93,7 +93,7 @@ def open_end(path: str) -> dict[tuple[str, str], int]:
     numbers = {}
     for line in each_line(text):
         if line.startswith("k "):
-            _, number, kind, key = line.split(" ", 3)
+            _unused, number, kind, key = line.split(" ", 3)
             numbers[kind, unword(key)] = int(number)
     return numbers
 
@@ -127,17 +127,17 @@ class Store:
         if not exists(folder):
             posix.mkdir(folder, 0o750)
         self._folder, self._most = folder, most_bytes
-        (_, span, keep), *coarser = TIERS
+        (_unused, span, keep), *coarser = TIERS
         self._fine = Tier(folder, step, span, keep)
         self._coarse = [(Tier(folder, *tier), record.Bucket(tier[0])) for tier in coarser if tier[0] > step]
         self.errors = 0
 
     def resume(self, now: int) -> None:
         """Take up again the steps that were under way when the sampler was ended, from the finest tier's last lines."""
-        longest = max((bucket.step for _, bucket in self._coarse), default=0)
+        longest = max((bucket.step for _unused, bucket in self._coarse), default=0)
         for path in self._fine.files()[-2:]:
             for at, sample in samples(content(path), now - longest):
-                for _, bucket in self._coarse:
+                for _unused, bucket in self._coarse:
                     if now - now % bucket.step <= at <= now:
                         bucket.add(at, sample)
 
@@ -161,7 +161,7 @@ class Store:
         sizes = {entry.path: entry.stat().st_size for entry in posix.scandir(self._folder)}
         if sum(sizes.values()) <= self._most:
             return
-        for tier in [self._fine, *(tier for tier, _ in self._coarse)]:
+        for tier in [self._fine, *(tier for tier, _unused in self._coarse)]:
             for path in tier.files()[:-1]:
                 posix.unlink(path)
                 sizes.pop(path, None)

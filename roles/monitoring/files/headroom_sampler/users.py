@@ -94,7 +94,7 @@ def run(argv: list[str], added: dict[str, str], timeout: float) -> str:
     deadline, finished = time.monotonic() + timeout, False
     try:
         while len(output) < OUTPUT_LIMIT:
-            ready, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
+            ready, _unused, _unused = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
             part = posix.read(reader, 4096) if ready else b""
             if not part:
                 finished = bool(ready)
@@ -104,7 +104,7 @@ def run(argv: list[str], added: dict[str, str], timeout: float) -> str:
         posix.close(reader)
         if not finished:
             posix.kill(child, 9)
-        _, outcome = posix.waitpid(child, 0)
+        _unused, outcome = posix.waitpid(child, 0)
     if not finished:
         raise SourceError(f"{argv[0]} had not ended after {timeout:g} s, or wrote too much; it was ended")
     if outcome:

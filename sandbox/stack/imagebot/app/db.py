@@ -72,4 +72,4 @@ def usage_stats():
         users = session.execute(select(func.count(User.id))).scalar()
         kinds = session.execute(select(Usage.kind, func.count(Usage.id)).group_by(Usage.kind)).all()
         media = session.execute(select(func.count(Media.id), func.sum(Media.size))).one()
-    return {"users": users, "usage": {k: n for k, n in kinds}, "media": media[0], "media_bytes": media[1] or 0}
+    return {"users": users, "usage": dict(map(tuple, kinds)), "media": media[0], "media_bytes": media[1] or 0}

@@ -18,8 +18,8 @@ HOST = {"MemTotal": 2900 * MB, "SwapTotal": 0, "Committed_AS": 1500 * MB, "SRecl
 THP = "sys/kernel/mm/transparent_hugepage/"
 
 
-def say(key, value, memory=HOST, live=None, cgroup_v1=False):
-    return effect(f"proc/sys/vm/{key}", str(value), Facts(memory, cgroup_v1, live or {}))
+def say(key, value, memory=None, live=None, cgroup_v1=False):
+    return effect(f"proc/sys/vm/{key}", str(value), Facts(HOST if memory is None else memory, cgroup_v1, live or {}))
 
 
 def test_meminfo():

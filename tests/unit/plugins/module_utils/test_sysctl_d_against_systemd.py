@@ -70,14 +70,14 @@ def build(root: str, seed: int) -> None:
     kinds = dice.sample(LINES, 4)
     for folder in FOLDERS:
         os.makedirs(root + folder)
-    for _ in range(dice.randint(1, 6)):
+    for _unused in range(dice.randint(1, 6)):
         path = root + dice.choice(FOLDERS) + "/" + dice.choice(NAMES)
         if os.path.lexists(path):
             continue
         if dice.random() < 0.1:
             os.symlink("/dev/null", path)
             continue
-        lines = [dice.choice(kinds).format(v=dice.randint(100, 120)) for _ in range(dice.randint(0, 8))]
+        lines = [dice.choice(kinds).format(v=dice.randint(100, 120)) for _unused in range(dice.randint(0, 8))]
         with open(path, "w", encoding="utf-8", newline="") as stream:
             stream.write("\n".join(lines) + dice.choice(["", "\n"]))
 

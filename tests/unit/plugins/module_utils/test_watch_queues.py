@@ -166,8 +166,9 @@ def test_standing():
     baseline = {"workers": {"redis": queues.workers_by_queue(reading())}}
     assert baseline == {"workers": {"redis": {QUEUE: 1}}}
 
-    def standing(*readings, given=baseline):
-        return [f.text for f in queues.standing([(2.0 * n, one) for n, one in enumerate(readings)], given)]
+    def standing(*readings, given=(baseline,)):
+        seen = [(2.0 * n, one) for n, one in enumerate(readings)]
+        return [f.text for f in queues.standing(seen, *given)]
 
     well, gone = reading(), reading(worker=False)
     expected = "the queue img_queue was served by 1 RQ workers when the baseline was taken, and by none now."
@@ -176,4 +177,4 @@ def test_standing():
     assert standing(*[well] * 9) == []
     assert standing(*[well] * 20, gone) == []  # it renews itself
     assert standing(*[gone] * 7, well, *[gone] * 7) == []
-    assert standing(*[gone] * 9, given=None) == standing(*[gone] * 9, given={"p95_ms": 3}) == []
+    assert standing(*[gone] * 9, given=(None,)) == standing(*[gone] * 9, given=({"p95_ms": 3},)) == []

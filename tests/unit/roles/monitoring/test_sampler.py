@@ -269,7 +269,7 @@ def test_ten_megabytes_and_half_a_percent_of_a_core(tmp_path, files):
     subprocess.run([*argv, "check"], env=environment, check=True)
     sampler = subprocess.Popen([*argv[:3], "-B", *argv[3:]], env=environment)
     try:
-        for _ in range(100):
+        for _unused in range(100):
             with contextlib.suppress(OSError):
                 if "headroom_sampler_samples_total 12\n" in Path(config["textfile"]).read_text():
                     break

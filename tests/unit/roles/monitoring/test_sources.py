@@ -27,7 +27,7 @@ class Api(http.server.BaseHTTPRequestHandler):
     """Answers with the status that the path names, after the seconds that it names."""
 
     def do_GET(self):
-        status, _, seconds = self.path[1:].partition("/")
+        status, _unused, seconds = self.path[1:].partition("/")
         time.sleep(float(seconds or 0))
         self.send_response(int(status))
         self.end_headers()
@@ -114,7 +114,7 @@ def redis_port(tmp_path_factory) -> Iterator[int]:
         cwd=folder,
         stdout=subprocess.DEVNULL,
     )
-    for _ in range(100):
+    for _unused in range(100):
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             break

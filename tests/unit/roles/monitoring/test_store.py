@@ -39,7 +39,7 @@ def numbers_in(path: str) -> list[int]:
 def test_folding_keeps_the_highest_memory_the_sum_of_counts_and_the_last_limit():
     first = record.values("c", {"working_set_kib": 10, "cpu_ms": 5, "limit_kib": 100, "health": 3})
     second = record.values("c", {"working_set_kib": 7, "cpu_ms": 6, "limit_kib": 90, "health": 1, "tasks": 2})
-    folded = dict(zip((name for name, _ in record.COLUMNS["c"]), record.fold("c", first, second)))
+    folded = dict(zip((name for name, _unused in record.COLUMNS["c"]), record.fold("c", first, second)))
     assert folded["working_set_kib"] == 10
     assert folded["cpu_ms"] == 11
     assert folded["limit_kib"] == 90
@@ -203,10 +203,10 @@ def test_a_restart_takes_up_the_steps_that_were_under_way(tmp_path):
     for number in range(3, 41):
         second.add(NOON + 15 * number, sample(number))
     minutes = [one for _at, one in samples(Path(Tier(folder, *TIERS[1]).path(NOON)).read_bytes(), 0)]
-    folded = dict(zip((name for name, _ in record.COLUMNS["c"]), minutes[0]["c", "deploy/api/deploy-api-1"]))
+    folded = dict(zip((name for name, _unused in record.COLUMNS["c"]), minutes[0]["c", "deploy/api/deploy-api-1"]))
     assert (folded["cpu_ms"], folded["span_ms"], folded["working_set_kib"]) == (400, 60000, 3)
     coarse = [one for _at, one in samples(Path(Tier(folder, *TIERS[2]).path(NOON)).read_bytes(), 0)]
-    folded = dict(zip((name for name, _ in record.COLUMNS["c"]), coarse[0]["c", "deploy/api/deploy-api-1"]))
+    folded = dict(zip((name for name, _unused in record.COLUMNS["c"]), coarse[0]["c", "deploy/api/deploy-api-1"]))
     assert (folded["cpu_ms"], folded["working_set_kib"]) == (4000, 39)
 
 

@@ -66,7 +66,7 @@ def get_job(job_id: str):
 @app.get("/api/media")
 async def media(chat_id: int = 0):
     files = []
-    for folder, _, names in os.walk(MEDIA_DIR):
+    for folder, _unused, names in os.walk(MEDIA_DIR):
         if chat_id and os.path.basename(folder) != str(chat_id):
             continue
         for name in names:

@@ -10,7 +10,7 @@ held[::4096] = b"x" * len(held[::4096])
 end = time.monotonic() + 60
 while time.monotonic() < end:
     with open("/tmp/large", "wb+") as stream:
-        for _ in range(40):
+        for _unused in range(40):
             stream.write(b"x" * 1024**2)
         stream.flush()
         os.fsync(stream.fileno())

@@ -17,5 +17,5 @@ def fail():
 
 
 def eat(megabytes):
-    kept = [b"x" * 5 * 1024**2 for _ in range(megabytes // 5)]
+    kept = [b"x" * 5 * 1024**2 for _unused in range(megabytes // 5)]
     return len(kept)
