@@ -22,7 +22,8 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 MODULE = "ansible_collections.smallhost.headroom.plugins.modules.stack_guard"
-COLLECTIONS = HERE.parents[5]
+# ansible-test runs a copy of this folder, deeper inside the collection.
+COLLECTIONS = next((str(path.parent) for path in HERE.parents if path.name == "ansible_collections"), "")
 IMAGE = "headroom-it-host-usr:1"
 HEALTH = "http://api:8000/health"
 
@@ -198,7 +199,8 @@ class Guard:
         }
         arguments = folder / "arguments.json"
         arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": {**always, **params}}))
-        environment = {**os.environ, "PYTHONPATH": f"{COLLECTIONS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+        places = [place for place in (COLLECTIONS, os.environ.get("PYTHONPATH")) if place]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
         self.stack, self.hits = stack, stack.hits()
         self.process = subprocess.Popen(
             [sys.executable, "-m", MODULE, str(arguments)],
@@ -207,7 +209,7 @@ class Guard:
 
     def watching(self, looks: float = 3.0) -> None:
         """Return when the watch has begun (its probes arrive) and has looked a few times."""
-        wait_for(lambda: self.stack.hits() > self.hits + 2, 60)
+        wait_for(lambda: self.process.poll() is not None or self.stack.hits() > self.hits + 2, 60)
         time.sleep(looks)
 
     def result(self) -> dict:
