@@ -9,17 +9,11 @@ Recorded samples and journals in, plain JSON data out.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.smallhost.headroom.plugins.module_utils import history, sizing
+from ansible_collections.smallhost.headroom.plugins.module_utils import history
 from ansible_collections.smallhost.headroom.plugins.module_utils.history import Sample
-
-# A fit over fewer than these says more about chance than about users: half a day of ten minutes, and a busiest time
-# with twice the users of the quietest.
-FIT_SAMPLES = 72
-FIT_SPREAD = 2.0
 
 
 def bucket_seconds(samples: Sequence[Sample], points: int) -> int:
@@ -95,62 +89,6 @@ def answers(samples: Iterable[Sample]) -> list[dict[str, Any]]:
         }
         for service, sums in sorted(found.items())
     ]
-
-
-# How many users the host carries
-
-
-def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Slope and intercept of a line through points, by the medians of Theil and Sen: outliers hardly move it.
-
-    Raises ValueError where all points have the same x.
-    """
-    # Pairs of distant points only; all pairs of two weeks of samples would be two million.
-    ordered = sorted(points)
-    half = len(ordered) // 2
-    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(ordered, ordered[half:]) if b[0] > a[0]]
-    if not slopes:
-        raise ValueError("a line needs two different numbers of users")
-    slope = statistics.median(slopes)
-    return slope, statistics.median(y - slope * x for x, y in ordered)
-
-
-def capacity(
-    observed: Mapping[str, Sequence[tuple[float, float]]],
-    limits: Mapping[str, int | None],
-    host_room: int,
-) -> dict[str, Any] | None:
-    """How many active users fit, from pairs of (active users, bytes in use) for each service.
-
-    A service is full when it uses its limit less sizing.SAFETY; the host is full when the services together use
-    `host_room` bytes. Returns `users` (None where memory does not grow with them), `first_full` (a service, or
-    "host"), `per_user` bytes and `low_confidence`; None where users were not recorded.
-    """
-    if not any(observed.values()):
-        return None
-    full: dict[str, float] = {}
-    slopes = base = 0.0
-    narrow = False
-    for service, points in sorted(observed.items()):
-        counts = [users for users, _memory in points]
-        narrow = narrow or len(points) < FIT_SAMPLES or max(counts) < FIT_SPREAD * max(1, min(counts))
-        try:
-            slope, intercept = line(points)
-        except ValueError:
-            slope, intercept, narrow = 0.0, statistics.median(memory for _users, memory in points), True
-        slopes, base = slopes + max(0.0, slope), base + intercept
-        limit = limits.get(service)
-        if slope > 0 and limit:
-            full[service] = max(0.0, (limit / sizing.SAFETY - intercept) / slope)
-    if slopes > 0:
-        full["host"] = max(0.0, (host_room - base) / slopes)
-    first = min(full, key=lambda name: full[name], default=None)
-    return {
-        "users": int(full[first]) if first else None,
-        "first_full": first,
-        "per_user": int(slopes),
-        "low_confidence": narrow,
-    }
 
 
 def changes(stored: Iterable[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> list[dict[str, Any]]:

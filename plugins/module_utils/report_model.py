@@ -217,6 +217,7 @@ def headroom(usage: Data) -> dict[str, Any]:
         "disk_total": disk.get("total"),
         "disk_left": disk.get("free"),
         "disk_left_percent": share(disk.get("free"), disk.get("total")),
+        "disk_days_left": (usage.get("history") or {}).get("days_until_full"),
         "oom_kills": host.get("oom_kills"),
     }
 
@@ -283,13 +284,33 @@ def changed(recorded: Data, host: str) -> list[dict[str, Any]]:
     ]
 
 
+def capacity(usage: Data) -> dict[str, Any] | None:
+    """How many active users fit, and what each more costs; None where nobody asked for it.
+
+    `known` is false where no number of users was recorded, `users` is None where memory does not grow with them.
+    """
+    if "outlook" not in usage:
+        return None
+    outlook = usage["outlook"] or {}
+    projections = [one["projection"] for one in usage.get("recommendations") or [] if one.get("projection")]
+    return {
+        "known": bool(projections),
+        "users": outlook.get("users_carried"),
+        "most_users_seen": max((one["most_users_seen"] for one in projections), default=None),
+        "per_user": sum(one["per_user"] for one in projections),
+        "projected": outlook.get("projected"),
+        "projected_fits": outlook.get("projected_fits"),
+        "low_confidence": bool(outlook.get("low_confidence")),
+    }
+
+
 def findings(listed: Sequence[Data] | None) -> list[dict[str, Any]] | None:
     """What the audit still has to say, the worst first; None where it was not asked."""
     if listed is None:
         return None
     rank = {severity: place for place, severity in enumerate(SEVERITIES)}
     ordered = sorted(listed, key=lambda entry: rank.get(str(entry.get("severity")), len(rank)))
-    return [{str(key): value for key, value in entry.items()} for entry in ordered]
+    return [{**entry, "title": str(entry["id"]).replace("_", " ").capitalize()} for entry in ordered]
 
 
 def calls(cache: Data | None) -> dict[str, Any] | None:
@@ -316,7 +337,7 @@ def build(data: Data) -> dict[str, Any]:
         "planned_users": data["users"],
         "headroom": headroom(usage),
         "saved": saved_since_first(runs, usage),
-        "capacity": recorded.get("capacity"),
+        "capacity": capacity(usage),
         "containers": containers(usage),
         "stages": stages(runs, host),
         "curves": curves(recorded),
@@ -324,5 +345,5 @@ def build(data: Data) -> dict[str, Any]:
         "answers": recorded.get("answers") or [],
         "calls": calls(data.get("cache")),
         "changes": changed(recorded, host),
-        "findings": findings(data.get("findings")),
+        "findings": findings(usage.get("findings") if data.get("findings") is None else data["findings"]),
     }

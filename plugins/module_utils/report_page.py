@@ -31,12 +31,12 @@ MINUS = "\u2212"
 
 
 def size(value: float | None) -> str:
-    """Bytes for people: whole MB, from 10 GB on GB; powers of 1024 as `docker stats` counts them."""
+    """Bytes for people: MB, from 10 GB on GB; powers of 1024 as `docker stats` counts them."""
     if value is None:
         return NOT_KNOWN
     if abs(value) >= 10 * 1024 * MIB:
         return f"{value / 1024 / MIB:.1f} GB"
-    return f"{value / MIB:.0f} MB"
+    return f"{value / MIB:.1f} MB" if 0 < abs(value) < 10 * MIB else f"{value / MIB:.0f} MB"
 
 
 def percent(value: float | None) -> str:

@@ -36,14 +36,6 @@ options:
     description: How many points a curve has at most.
     type: int
     default: 200
-  limits:
-    description: Memory limit of each service in bytes, or V(null), for the estimate of RV(capacity).
-    type: dict
-    default: {}
-  host_room:
-    description: Bytes that all services together may use on this host, for the estimate of RV(capacity).
-    type: int
-    default: 0
   state_dir:
     description: Folder of the undo journals on the target.
     type: path
@@ -149,27 +141,6 @@ answers:
       description: Longest response time in milliseconds.
       type: float
       sample: 240.0
-capacity:
-  description: How many users fit, fitted to the recorded ones; V(null) where users are not recorded.
-  returned: success
-  type: dict
-  contains:
-    users:
-      description: Active users within five minutes that fit; V(null) where memory does not grow with them.
-      type: int
-      sample: 160
-    first_full:
-      description: The service that is full first, or C(host).
-      type: str
-      sample: api
-    per_user:
-      description: Bytes of all services for one more user.
-      type: int
-      sample: 1048576
-    low_confidence:
-      description: Whether there are too few samples, or too few different numbers of users, to rely on it.
-      type: bool
-      sample: false
 changes:
   description: What the undo journals of the project, of its host and of Redis hold.
   returned: success
@@ -212,8 +183,6 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "project": {"type": "str", "required": True},
     "days": {"type": "float", "default": 14},
     "points": {"type": "int", "default": 200},
-    "limits": {"type": "dict", "default": {}},
-    "host_room": {"type": "int", "default": 0},
     "state_dir": {"type": "path", "default": "/var/lib/headroom"},
 }
 
@@ -244,9 +213,6 @@ def main() -> None:
         curves=recorded.memory_over_time(samples, params["project"], params["points"]),
         spreads=recorded.spreads(samples, params["project"]),
         answers=recorded.answers(samples),
-        capacity=recorded.capacity(
-            history.users_and_memory(samples, params["project"]), params["limits"], params["host_room"]
-        ),
         changes=changes,
         history_missing=missing,
     )

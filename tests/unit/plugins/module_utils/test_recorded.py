@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.smallhost.headroom.plugins.module_utils import recorded, sizing
+from ansible_collections.smallhost.headroom.plugins.module_utils import recorded
 from ansible_collections.smallhost.headroom.plugins.module_utils.history import Sample
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal
 
@@ -46,53 +46,6 @@ def test_answers_are_counted_and_averaged():
     assert recorded.answers(samples) == [
         {"service": "api", "probes": 8, "errors": 2, "mean_ms": 25.0, "worst_ms": 50.0},
     ]
-
-
-# Users
-
-
-def observed(base: int, per_user: int, samples: int = 100) -> list[tuple[float, float]]:
-    return [(5 + index % 20, (base + per_user * (5 + index % 20)) * MIB) for index in range(samples)]
-
-
-def test_the_service_whose_limit_is_reached_first_bounds_the_users():
-    found = recorded.capacity(
-        {"api": observed(50, 2), "bot": observed(100, 1)}, {"api": 165 * MIB, "bot": None}, 10**12
-    )
-    assert found["first_full"] == "api"
-    assert found["users"] == pytest.approx((165 / sizing.SAFETY - 50) / 2, abs=1)
-    assert found["per_user"] == 3 * MIB
-    assert not found["low_confidence"]
-
-
-def test_the_host_bounds_the_users_where_limits_do_not():
-    found = recorded.capacity({"api": observed(50, 2), "bot": observed(100, 1)}, {}, 300 * MIB)
-    assert (found["first_full"], found["users"]) == ("host", 50)
-
-
-def test_one_wild_sample_in_ten_does_not_bend_the_line():
-    points = [
-        (users, memory * 30 if index % 10 == 0 else memory) for index, (users, memory) in enumerate(observed(50, 2))
-    ]
-    slope, intercept = recorded.line(points)
-    assert slope == pytest.approx(2 * MIB, rel=0.25)
-    assert intercept == pytest.approx(50 * MIB, rel=0.25)
-
-
-@pytest.mark.parametrize(
-    "points", [observed(50, 2, samples=20), [(9 + index % 2, 100.0 * MIB) for index in range(500)]]
-)
-def test_few_samples_or_hardly_different_numbers_of_users_are_a_guess(points):
-    assert recorded.capacity({"api": points}, {"api": 200 * MIB}, 10**12)["low_confidence"]
-
-
-def test_memory_that_does_not_grow_bounds_nobody():
-    found = recorded.capacity({"redis": observed(9, 0)}, {"redis": 128 * MIB}, 10**9)
-    assert (found["users"], found["first_full"]) == (None, None)
-
-
-def test_without_recorded_users_nothing_is_said():
-    assert recorded.capacity({}, {"api": 1}, 1) is None
 
 
 # The journal

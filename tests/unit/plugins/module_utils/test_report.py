@@ -53,6 +53,18 @@ class Elements(HTMLParser):
         assert self.open.pop() == tag
 
 
+def finding() -> dict[str, Any]:
+    return {
+        "id": "swap_missing",
+        "severity": "medium",
+        "subject": "host",
+        "figure": "no swap",
+        "why": "Nothing takes the peak.",
+        "remedy": "Add swap (stage 2).",
+        "item": 5,
+    }
+
+
 def texts(data: dict[str, Any]) -> dict[str, str]:
     return report_page.render(report_model.build(data), TEMPLATES)
 
@@ -140,12 +152,10 @@ def test_calls_are_left_out_until_there_are_some(data):
 
 
 def test_findings_are_left_out_when_not_asked_for_and_sorted_when_they_are(data):
-    data.pop("findings", None)
+    data["usage"].pop("findings")
     assert "Findings left" not in texts(data)["html"]
-    data["findings"] = [
-        {"id": name, "severity": name, "message": f"about {name}"} for name in ("low", "high", "medium")
-    ]
-    assert [entry["id"] for entry in report_model.build(data)["findings"]] == ["high", "medium", "low"]
+    data["findings"] = [{**finding(), "severity": name, "why": f"about {name}"} for name in ("low", "high", "medium")]
+    assert [entry["severity"] for entry in report_model.build(data)["findings"]] == ["high", "medium", "low"]
     assert "about medium" in texts(data)["html"] and "about medium" in texts(data)["md"]
 
 
@@ -156,6 +166,30 @@ def test_a_host_without_anything_on_record_has_a_report_too(data):
     for kind in ("html", "md"):
         assert "No stage has been rolled out yet." in made[kind]
         assert "No recorded samples" in made[kind]
+
+
+@pytest.mark.parametrize(
+    ("carried", "low", "words"),
+    [(130, False, "130 active users"), (None, False, "does not limit them yet"), (40, True, "rough guess")],
+)
+def test_users_that_fit(data, carried, low, words):
+    service = {"most_users_seen": 21.0, "per_user": 1536 * 1024}
+    data["usage"]["recommendations"] = [
+        {"service": "api", "projection": service},
+        {"service": "bot", "projection": None},
+    ]
+    data["usage"]["outlook"] = {"users_carried": carried, "projected": 9, "projected_fits": True, "low_confidence": low}
+    made = texts(data)
+    for kind in ("html", "md"):
+        assert words in made[kind]
+        assert ("at 1.5 MB for each more; at most 21 were seen" in made[kind]) == (carried is not None)
+
+
+def test_users_are_not_known_until_they_are_recorded_and_not_mentioned_until_asked_for(data):
+    data["usage"].update(recommendations=[], outlook={"users_carried": None})
+    assert "active users are not recorded" in texts(data)["md"]
+    del data["usage"]["outlook"]
+    assert "Users it will carry" not in texts(data)["md"]
 
 
 # How it says it
@@ -188,7 +222,7 @@ def hostile(value: Any) -> Any:
 
 
 def test_whatever_a_name_holds_stays_text(data):
-    data["findings"] = [{"severity": "high", "message": "bad", "id": "x", "why": "y"}]
+    data["findings"] = [finding()]
     expected = set(Elements(texts(data)["html"]).names)
     made = texts(hostile(data))
     found = Elements(made["html"])
@@ -226,7 +260,7 @@ def test_a_telegram_token_is_removed_from_where_it_follows_a_word():
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(None, "–"), (0, "0 MB"), (1024**2 * 1536, "1536 MB"), (1024**3 * 59, "59.0 GB"), (-3 * 1024**2, "-3 MB")],
+    [(None, "–"), (0, "0 MB"), (1024**2 * 1536, "1536 MB"), (1024**3 * 59, "59.0 GB"), (1024**2 * 6.25, "6.2 MB")],
 )
 def test_sizes(value, words):
     assert report_page.size(value) == words
