@@ -67,6 +67,11 @@ class Images:
             self._compilers[image] = [name for name in COMPILERS if self.has(container, name)]
         return self._compilers[image]
 
+    def missing(self, container: Container, programs: list[list[str]]) -> list[str]:
+        """Programs of a health check that the container lacks; none where it went away meanwhile."""
+        lacking = health_command.missing(programs, lambda program: self.has(container, program))
+        return lacking if lacking and exists(self._engine, container, "/") else []
+
     def facts(self, container: Container) -> dict[str, Any]:
         """What the rules on containers and images look at. Raises EngineError."""
         config, host = container.data["Config"], container.host_config
@@ -81,7 +86,7 @@ class Images:
             "log_max_size": _bound((log.get("Config") or {}).get("max-size")),
             "image": config.get("Image"),
             "image_size": self.size(container),
-            "health_missing": health_command.missing(programs, lambda program: self.has(container, program)),
+            "health_missing": self.missing(container, programs),
             "compilers": self.compilers(container),
         }
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,12 +105,13 @@ def failed_jobs_kept(rows: Sequence[Row]) -> list[Finding]:
         days = max(rq["failed_kept_days"] or 0, rq["longest_failure_days"] or 0)
         if days <= FAILED_JOBS_DAYS:
             continue
+        span = f"for {days:.0f} days" if math.isfinite(days) else "for ever"
         found.append(
             Finding(
                 "failed_jobs_kept",
                 LOW,
                 row["service"],
-                f"failed jobs are kept for {days:.0f} days; {rq['failed_jobs']} are kept now, and "
+                f"failed jobs are kept {span}; {rq['failed_jobs']} are kept now, and "
                 f"{rq['jobs_without_ttl']} of {rq['jobs_looked_at']} jobs looked at name no failure_ttl",
                 "RQ keeps a failed job with its arguments for a year unless it is told otherwise: in a Redis that "
                 "must not evict, they pile up.",

@@ -117,7 +117,7 @@ def retention(server: Keys, contents: redis_queues.Contents, now: float) -> dict
         asked = server.run_all([("HGET", job, "failure_ttl") for job in _jobs(server)])
         looked_at += len(asked)
         without += sum(1 for ttl in asked if ttl is None)
-        longest = max([longest, *(int(ttl) / _DAY for ttl in asked if str(ttl).isdigit())])
+        longest = max([longest, *(_days(ttl) for ttl in asked if ttl is not None)])
     server.run("SELECT", 0)
     longest = max(longest, _RQ_DEFAULT_SECONDS / _DAY) if without else longest
     return {
@@ -127,6 +127,14 @@ def retention(server: Keys, contents: redis_queues.Contents, now: float) -> dict
         "failed_kept_days": longest if looked_at else None,
         "longest_failure_days": kept,
     }
+
+
+def _days(ttl: Any) -> float:
+    """A job's own failure_ttl; -1 is RQ's word for ever."""
+    try:
+        return float("inf") if int(ttl) < 0 else int(ttl) / _DAY
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _jobs(server: Keys) -> list[str]:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
+import time
 
 import pytest
 
@@ -39,9 +41,9 @@ def instance():
     host.down(NAME)
 
 
-def look(instance, folder):
+def look(instance, folder, **more):
     """What the module returns for a project on the host, in check mode: it must not need to change anything."""
-    arguments = json.dumps({"project_src": folder, "findings": True})
+    arguments = json.dumps({"project_src": folder, "findings": True, **more})
     done = subprocess.run(
         ["ansible", "all", "-i", str(instance.inventory), "--become", "--check", "--one-line",
          "-m", "smallhost.headroom.compose_usage_info", "-a", arguments],
@@ -124,6 +126,63 @@ def test_the_playbook_shows_them_and_fails_only_when_it_is_asked_to(instance):
     assert failed.returncode == 2
     assert "eviction_policy_loses_jobs" in failed.stdout
     assert "log_unbounded" not in failed.stdout.partition("Fail on what")[2]
+
+
+# Recorded samples, written by the sampler's own code
+
+HOURS = 5
+MIB = 1024 * 1024
+BASE, EACH, MOST = 100, 2, 20  # MiB of the bot without users, MiB a user, users
+
+
+@pytest.fixture
+def recorded(instance, tmp_path, monkeypatch):
+    """A folder on the host with five hours of samples: a bot that grows with its users."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(str(ROOT / "roles/monitoring/files"))
+    from headroom_sampler import record
+    from headroom_sampler.store import Store
+
+    store = Store(str(tmp_path / "samples"), 15, 16 * MIB)
+    end = int(time.time())
+    for number in range(HOURS * 3600 // 15):
+        users = 1 + number // 40 % MOST
+        bot = {"span_ms": 15000, "working_set_kib": (BASE + EACH * users) * 1024, "cpu_ms": 150}
+        sample = {
+            ("c", "deploy/bot/imagebot-bot"): record.values("c", bot),
+            ("u", "users"): record.values("u", {"users_5m": users}),
+        }
+        store.add(end - HOURS * 3600 + number * 15, sample)
+    folder = "/run/audit-samples"
+    ssh.push(instance, str(tmp_path / "samples"), folder)
+    yield folder
+    ssh.execute(instance, f"rm -rf {folder}")
+
+
+def test_recorded_samples_become_limits_and_a_projection(instance, recorded):
+    found = look(instance, f"{TARGET}/deploy", history=recorded, users=50)
+    (bot,) = found["recommendations"]
+    largest = BASE + EACH * MOST
+    assert (bot["service"], bot["containers"], bot["current_limit"]) == ("bot", 1, None)
+    assert bot["in_use"]["maximum"] == largest * MIB
+    assert bot["limit"] == 161 * MIB  # 140 MiB x 1.15
+    assert bot["reservation"] <= bot["limit"]
+    assert not bot["low_confidence"], bot["reason"]
+    ahead = bot["projection"]
+    assert abs(ahead["per_user"] - EACH * MIB) < 0.1 * MIB
+    assert abs(ahead["in_use"] - (BASE + EACH * 50) * MIB) < 5 * MIB
+    assert not ahead["low_confidence"], ahead["reason"]
+    assert found["outlook"]["projected_fits"]
+    assert found["outlook"]["users_carried"] > 500
+    shown = play(instance, "-e", f"audit_history={recorded}")
+    assert "bot: limit 161M, reservation" in shown.stdout
+    assert "50 users: 23" in shown.stdout  # (100 + 50 x 2) MiB x 1.15 = 230 MiB and a little
+
+
+def test_without_samples_it_says_so_and_goes_on(instance):
+    found = look(instance, f"{TARGET}/deploy", history="/nowhere")
+    assert found["recommendations"] == []
+    assert "monitoring" in found["history"]["missing"]
 
 
 # A small stack, once as it should be and once with the faults that the reference stack does not have

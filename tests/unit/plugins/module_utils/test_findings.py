@@ -225,6 +225,11 @@ def test_limits_on_some_services_are_told_from_limits_on_none():
     assert some.why != none.why
 
 
+def test_jobs_that_are_kept_for_ever_are_said_to_be():
+    (found,) = audit(rq(failed_kept_days=float("inf")))
+    assert "kept for ever" in found.figure
+
+
 def test_an_image_of_two_services_is_one_finding():
     def change(facts):
         for index in (BOT, API):
