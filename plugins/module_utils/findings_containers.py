@@ -103,7 +103,7 @@ def killed_for_memory(rows: Sequence[Row]) -> list[Finding]:
                 "oom_kills",
                 HIGH,
                 row["service"] or row["name"],
-                f"{row['oom_kills']} processes killed since the container was started; limit {limit}",
+                f"processes killed since the container was started: {row['oom_kills']}; limit {limit}",
                 f"The kernel killed them for lack of memory ({engine}): requests and jobs in them were lost.",
                 "Raise its limit, or make it smaller (stage 4); the recommended limit allows for the kills.",
                 2,

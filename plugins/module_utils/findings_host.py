@@ -140,7 +140,7 @@ def killed_elsewhere(host: Mapping[str, Any], rows: Sequence[Row]) -> list[Findi
             "oom_kills_on_host",
             MEDIUM,
             "host",
-            f"{others} processes killed since boot, beside {counted} in the containers as they run now",
+            f"processes killed since boot: {others}, beside {counted} in the containers as they run now",
             "The kernel killed them for lack of memory: in containers that were since started anew, in other "
             "containers, or outside of any.",
             "Look at `journalctl -k -g 'Killed process'`; keep the sum of all limits within the host (stage 1).",

@@ -84,7 +84,7 @@ def queue_and_cache(rows: Sequence[Row]) -> list[Finding]:
             "queue_and_cache_in_one_redis",
             MEDIUM,
             row["service"],
-            f"{row['holds']}, and {row['other_keys']} keys of other data",
+            f"{row['holds']}; keys of other data: {row['other_keys']}",
             "A queue needs noeviction, a cache needs eviction: with one instance either jobs are evicted, or a full "
             "cache makes every new job fail.",
             "Run a second Redis for the cache, about 3 MB when empty (stage 3).",

@@ -179,7 +179,7 @@ def test_a_kill_in_a_container_counts_for_the_container_and_not_for_the_host_aga
 
     (found,) = audit(kill)
     assert (found.id, found.subject, found.severity) == ("oom_kills", "worker", "high")
-    assert "3 processes" in found.figure
+    assert "was started: 3; limit 150.0 MB" in found.figure
     assert "Docker knows nothing of it" in found.why
 
 
