@@ -305,12 +305,22 @@ def capacity(usage: Data) -> dict[str, Any] | None:
 
 
 def findings(listed: Sequence[Data] | None) -> list[dict[str, Any]] | None:
-    """What the audit still has to say, the worst first; None where it was not asked."""
+    """What the audit still has to say, the worst first; None where it was not asked.
+
+    What is the same of several services is said once, with all of their names and figures.
+    """
     if listed is None:
         return None
     rank = {severity: place for place, severity in enumerate(SEVERITIES)}
     ordered = sorted(listed, key=lambda entry: rank.get(str(entry.get("severity")), len(rank)))
-    return [{**entry, "title": str(entry["id"]).replace("_", " ").capitalize()} for entry in ordered]
+    said: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for entry in ordered:
+        same = tuple(entry.get(key) for key in ("id", "severity", "why", "remedy"))
+        first = said.setdefault(same, {**entry, "subject": [], "figure": []})
+        first["title"] = str(entry["id"]).replace("_", " ").capitalize()
+        first["subject"].append(entry["subject"])
+        first["figure"].append(entry["figure"])
+    return list(said.values())
 
 
 def calls(cache: Data | None) -> dict[str, Any] | None:

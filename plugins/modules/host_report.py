@@ -61,7 +61,7 @@ options:
         description: When it was measured, in seconds since the epoch. The time of O(data.recorded) if not set.
         type: float
       findings:
-        description: What the audit has to say. Those of O(data.usage) if not set; without either the section is left out.
+        description: What the audit has to say. Those of O(data.usage) if not set; the section is left out without any.
         type: list
         elements: dict
       cache:

@@ -168,6 +168,13 @@ def test_a_host_without_anything_on_record_has_a_report_too(data):
         assert "No recorded samples" in made[kind]
 
 
+def test_what_is_the_same_of_several_services_is_said_once(data):
+    data["findings"] = [{**finding(), "subject": name, "figure": f"{name} 1 GB"} for name in ("api", "bot")]
+    (said,) = report_model.build(data)["findings"]
+    assert (said["subject"], said["figure"]) == (["api", "bot"], ["api 1 GB", "bot 1 GB"])
+    assert "api 1 GB; bot 1 GB" in texts(data)["html"]
+
+
 @pytest.mark.parametrize(
     ("carried", "low", "words"),
     [(130, False, "130 active users"), (None, False, "does not limit them yet"), (40, True, "rough guess")],
