@@ -45,7 +45,7 @@ def test_worker_in_a_long_job_is_not_missing(stack, guard):
 
 
 def test_worker_that_renews_itself_is_no_fault(stack, guard):
-    one = stack({'sh -c "python3': "python3", 'worker-image-1; sleep 600"': "worker-image-1 --max-jobs 2"})
+    one = stack({"done; python3": "done; exec python3", "worker-image-1; sleep 600": "worker-image-1 --max-jobs 2"})
     time.sleep(8)
     with Users(one):
         result, _seconds = guard(one, lambda: one.enqueue("quick", times=2), seconds=20)
