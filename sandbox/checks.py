@@ -86,11 +86,27 @@ def integration() -> None:
     ansible_test("integration", "--local", "--requirements", "--allow-root", "--allow-destructive")
 
 
+def sandbox() -> None:
+    """Run what needs a small host with the reference stack: one for all tests, untouched by each of them."""
+    from sandbox import host
+    from sandbox.stack.host import bring_up
+
+    name = "tests"
+    os.environ["HEADROOM_STACK_HOST"] = bring_up(name).name
+    try:
+        call("pytest", "-q", "tests/sandbox", "tests/report", "--ignore", "tests/sandbox/unit")
+    finally:
+        del os.environ["HEADROOM_STACK_HOST"]
+        host.down(name)
+
+
 def molecule() -> None:
     call("molecule", "test", "--all")
 
 
-PARTS: dict[str, Callable[[], None]] = {part.__name__: part for part in (lint, sanity, units, integration, molecule)}
+PARTS: dict[str, Callable[[], None]] = {
+    part.__name__: part for part in (lint, sanity, units, integration, sandbox, molecule)
+}
 FAST = ("lint", "sanity", "units")
 
 

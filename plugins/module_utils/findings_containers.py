@@ -124,7 +124,7 @@ def log_unbounded(rows: Sequence[Row]) -> list[Finding]:
             "log_unbounded",
             MEDIUM,
             ", ".join(_services(without)),
-            f"{len(without)} logs without a cap, {human_size(total)} now; the largest is "
+            f"logs without a cap: {len(without)}, {human_size(total)} now; the largest is "
             f"{largest['service'] or largest['name']}'s with {human_size(largest['log_size'] or 0)}",
             "A log of the json-file driver grows until the disk is full.",
             "Set max-size and max-file, for the daemon or for each service (stage 2).",

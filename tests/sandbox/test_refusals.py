@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Stage 1 on input that it cannot work with: one clear error, and a host that is as it was.
+
+HEADROOM_STACK_HOST names a host that runs the reference stack already and is left as it is; without it one is made
+and removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from sandbox import fingerprint, host, ssh, state
+from sandbox.environment import ROOT
+from sandbox.stack import TARGET
+from sandbox.stack import host as stack_host
+from sandbox.stack_images import PROJECT
+
+GIVEN = os.environ.get("HEADROOM_STACK_HOST")
+NAME = GIVEN or "refusal-test"
+VARIABLES = ROOT / "sandbox/stack/headroom.yml"
+
+
+@pytest.fixture(scope="module")
+def instance():
+    if GIVEN:
+        yield state.require(NAME)
+        return
+    yield stack_host.bring_up(NAME)
+    host.down(NAME)
+
+
+def playbook(instance, name, variables):
+    return subprocess.run(
+        ["ansible-playbook", "-i", str(instance.inventory), "-e", f"@{VARIABLES}", "-e", json.dumps(variables),
+         str(ROOT / f"playbooks/{name}.yml")],
+        check=False, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def prepared(instance):
+    done = playbook(instance, "prepare", {})
+    assert done.returncode == 0, done.stdout
+    return instance
+
+
+def refusal(instance, **variables):
+    """Run stage 1 and return its one error message."""
+    done = playbook(instance, "stage1", variables)
+    assert done.returncode == 2, done.stdout
+    failed = re.findall(r"^fatal: \[smallhost\]: FAILED! => (.*)$", done.stdout, re.MULTILINE)
+    assert len(failed) == 1, done.stdout
+    assert "Traceback" not in done.stdout
+    assert "changed=0" in done.stdout
+    return json.loads(failed[0])["msg"]
+
+
+@contextlib.contextmanager
+def untouched(instance):
+    before = fingerprint.take(instance, PROJECT, TARGET)
+    yield
+    assert fingerprint.differences(before, fingerprint.take(instance, PROJECT, TARGET), same_containers=True) == []
+    assert ssh.execute(instance, "ls -A /var/lib/headroom/*/undo.json 2> /dev/null || true") == ""
+
+
+def test_misspelt_service_is_named_with_those_that_exist(prepared):
+    services = yaml.safe_load(VARIABLES.read_text())["headroom_services"]
+    services[0]["service"] = "bott"
+    with untouched(prepared):
+        message = refusal(prepared, headroom_services=services)
+    assert "bott" in message
+    for name in ("api", "bot", "redis", "worker-image"):
+        assert name in message
+
+
+def test_missing_project_folder_is_named(prepared):
+    with untouched(prepared):
+        message = refusal(prepared, headroom_project_src="/opt/nowhere")
+    assert "/opt/nowhere does not exist" in message
+
+
+def test_compose_file_that_is_no_yaml_is_named_with_its_line(prepared):
+    ssh.execute(
+        prepared, "mkdir -p /opt/broken && cat > /opt/broken/compose.yaml", stdin=b"services:\n  bot: {image: [\n"
+    )
+    with untouched(prepared):
+        message = refusal(prepared, headroom_project_src="/opt/broken")
+    assert "/opt/broken/compose.yaml" in message
+    assert re.search(r"\bline \d|yaml:\d", message), message
+
+
+def test_stopped_engine_is_said(prepared):
+    before = fingerprint.take(prepared, PROJECT, TARGET)
+    # A worker that goes down together with its Redis leaves its name behind, and cannot start under it again for minutes.
+    ssh.execute(prepared, "docker stop imagebot-worker-image && systemctl stop docker.socket docker.service")
+    try:
+        message = refusal(prepared)
+    finally:
+        ssh.execute(prepared, "systemctl start docker.socket docker.service")
+        ssh.wait_for_engine(prepared)
+        ssh.execute(prepared, "docker start imagebot-worker-image")
+    assert re.search("Docker|engine", message), message
+    stack_host.deploy.wait_until_healthy(prepared)
+    after = fingerprint.take(prepared, PROJECT, TARGET)
+    assert fingerprint.differences(before, after, same_containers=False) == []
