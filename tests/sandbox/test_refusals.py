@@ -101,7 +101,7 @@ def test_compose_file_that_is_no_yaml_is_named_with_its_line(prepared):
 
 def test_stopped_engine_is_said(prepared):
     before = fingerprint.take(prepared, PROJECT, TARGET)
-    # A worker that goes down together with its Redis leaves its name behind, and cannot start under it again for minutes.
+    # A worker that goes down with its Redis leaves its name behind, and cannot start under it again for minutes.
     ssh.execute(prepared, "docker stop imagebot-worker-image && systemctl stop docker.socket docker.service")
     try:
         message = refusal(prepared)
