@@ -85,10 +85,18 @@ def kernel_reading(container: Container, proc: str = "/proc", sys_root: str = "/
         "working_set": memory.working_set,
         "unreclaimable": memory.anon + memory.shared + memory.kernel,
         "limit": memory.limit,
-        "limit_hits": memory.limit_hits,
+        "limit_hits": memory.limit_hits + _both_hits(group),
         "pressure": _pressure(group),
         "cpu_seconds": round(cgroup.activity(group).cpu_seconds, 3),
     }
+
+
+def _both_hits(group: cgroup.Group) -> int:
+    """Hits of the limit on memory and swap together: cgroup v1 charges that first, so that with two equal limits, as
+    Compose writes them for "no swap", it counts every hit and memory.failcnt none (Linux mm/memcontrol.c, try_charge).
+    """
+    text = (_text(os.path.join(group.memory, "memory.memsw.failcnt")) or "").strip() if group.version == 1 else ""
+    return int(text) if text.isdigit() else 0
 
 
 def _pressure(group: cgroup.Group) -> dict[str, float] | None:

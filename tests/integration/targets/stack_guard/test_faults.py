@@ -145,7 +145,7 @@ def test_paused(stack, guard):
 
 def test_memory_at_the_limit(stack, guard):
     one = stack({"mem_limit: 80m": "mem_limit: 81m", "memswap_limit: 80m": "memswap_limit: 81m"})
-    docker("exec", "-d", one.container("api"), "python3", "/srv/hold.py", "58")
+    docker("exec", "-d", one.container("api"), "python3", "/srv/hold.py", "60")
     result, _seconds = guard(one, thresholds={"memory_percent": 80})
     assert result["verdict"] == "tripped", result
     checks = {fault["check"] for fault in result["evidence"]["faults"]}
