@@ -24,7 +24,8 @@ import redis
 
 HERE = Path(__file__).resolve().parent
 MODULE = "ansible_collections.smallhost.headroom.plugins.modules.redis_maxmemory"
-REPOSITORY = HERE.parents[3]
+# ansible-test runs a copy of this folder from deep below the collection.
+REPOSITORY = next(path for path in HERE.parents if (path / "plugins/modules/redis_maxmemory.py").exists())
 
 
 @functools.lru_cache(maxsize=1)
