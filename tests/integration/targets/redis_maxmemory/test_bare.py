@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Servers outside of containers, of every version, reached in every way."""
 
-from __future__ import re
-import annotations
+from __future__ import annotations
 
+import re
 import subprocess
 import time
 
