@@ -22,8 +22,8 @@ try:
 except ImportError:
     YAML_IMPORT_ERROR: str | None = traceback.format_exc()
     # Three different bases, so that the class below can be made; nothing is read without PyYAML.
-    Parser, Reader, Scanner = (type(name, (), {}) for name in ("Parser", "Reader", "Scanner"))
-    events = None
+    Parser, Reader, Scanner = (type(name, (), {}) for name in ("Parser", "Reader", "Scanner"))  # type: ignore[assignment,misc]
+    events = None  # type: ignore[assignment]
 else:
     YAML_IMPORT_ERROR = None
 
