@@ -148,5 +148,6 @@ def test_memory_at_the_limit(stack, guard):
     docker("exec", "-d", one.container("api"), "python3", "/srv/hold.py", "60")
     result, _seconds = guard(one, thresholds={"memory_percent": 80})
     assert result["verdict"] == "tripped", result
+    # How close to the edge the kernel lets it live depends on the machine's speed: a kill is the same shortage.
     checks = {fault["check"] for fault in result["evidence"]["faults"]}
-    assert checks <= {"memory_at_limit", "memory_pressure"} and checks, result["evidence"]["faults"]
+    assert checks <= {"memory_at_limit", "memory_pressure", "oom_kill"} and checks, result["evidence"]["faults"]
