@@ -29,9 +29,10 @@ from sandbox.table import comparison
 
 STAGES = ("stage1",)
 VARIABLES = ROOT / "sandbox/stack/headroom.yml"
-LOAD_SECONDS = 30
+LOAD_SECONDS = 25
+GUARD_SECONDS = 20  # enough to see the watch at work; a real host is given a minute
 SEED = 1
-THINK = "exponential:3"  # seconds; busier than people are, so that half a minute says something
+THINK = "exponential:3"  # seconds; busier than people are, so that so short a time says something
 
 
 class DemoError(SandboxError):
@@ -52,7 +53,7 @@ class Session:
         Raises DemoError with the end of the output when the playbook fails.
         """
         argv = ["ansible-playbook", "-i", str(self.instance.inventory), "-e", f"@{VARIABLES}"]
-        argv += [*arguments, str(ROOT / f"playbooks/{name}.yml")]
+        argv += ["-e", f"headroom_guard_seconds={GUARD_SECONDS}", *arguments, str(ROOT / f"playbooks/{name}.yml")]
         log = self.folder / f"{time.strftime('%H%M%S')}-{name}.log"
         result = subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, check=False)
         log.write_text(result.stdout + result.stderr)
