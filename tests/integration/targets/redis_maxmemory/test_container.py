@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import subprocess
 
@@ -106,7 +107,7 @@ class Inside:
 
     def config_get(self, pattern: str) -> dict[str, str]:
         words = self.project.cli("config", "get", pattern).split("\n")
-        return dict(zip(words[::2], words[1::2]))
+        return dict(itertools.zip_longest(words[::2], words[1::2], fillvalue=""))  # a last empty value is stripped off
 
 
 @pytest.mark.parametrize("mode", ["rw", "ro"])
