@@ -655,13 +655,8 @@ project:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils import (
-    audit_task,
-    capacity,
-    docker_engine,
-    sizing,
-    usage,
-)
+from ansible_collections.smallhost.headroom.plugins.module_utils import capacity, docker_engine, sizing, usage
+from ansible_collections.smallhost.headroom.plugins.module_utils.audit import task as audit_task
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import PROJECT_ARGUMENT_SPEC
 from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, fail, looked_at
 

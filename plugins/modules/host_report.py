@@ -116,12 +116,10 @@ import traceback
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.smallhost.headroom.plugins.module_utils import (
-    atomic_file,
-    report_charts,
-    report_model,
-    report_page,
-)
+from ansible_collections.smallhost.headroom.plugins.module_utils import atomic_file
+from ansible_collections.smallhost.headroom.plugins.module_utils.report import charts as report_charts
+from ansible_collections.smallhost.headroom.plugins.module_utils.report import model as report_model
+from ansible_collections.smallhost.headroom.plugins.module_utils.report import page as report_page
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "data": {

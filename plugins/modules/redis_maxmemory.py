@@ -360,15 +360,13 @@ import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.smallhost.headroom.plugins.module_utils import (
-    project_task,
-    redis_place,
-    redis_run,
-    redis_server,
-)
+from ansible_collections.smallhost.headroom.plugins.module_utils import project_task
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import WRITE_ARGUMENT_SPEC
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import UNDO_ARGUMENT_SPEC, Journal
-from ansible_collections.smallhost.headroom.plugins.module_utils.redis_queues import POLICIES
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis import place as redis_place
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis import run as redis_run
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis import server as redis_server
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis.queues import POLICIES
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     **WRITE_ARGUMENT_SPEC,

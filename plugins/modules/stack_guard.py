@@ -307,21 +307,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.smallhost.headroom.plugins.module_utils import (
-    docker_engine,
-    http_probe,
-    redis_server,
-    watch,
-    watch_readings,
-    watch_sources,
-)
+from ansible_collections.smallhost.headroom.plugins.module_utils import docker_engine
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import (
     PROJECT_ARGUMENT_SPEC,
     Project,
     ProjectError,
 )
 from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, fail, find_project
-from ansible_collections.smallhost.headroom.plugins.module_utils.watch_rules import Fault, Thresholds
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis import server as redis_server
+from ansible_collections.smallhost.headroom.plugins.module_utils.watch import http_probe
+from ansible_collections.smallhost.headroom.plugins.module_utils.watch import readings as watch_readings
+from ansible_collections.smallhost.headroom.plugins.module_utils.watch import session as watch
+from ansible_collections.smallhost.headroom.plugins.module_utils.watch import sources as watch_sources
+from ansible_collections.smallhost.headroom.plugins.module_utils.watch.rules import Fault, Thresholds
 
 _LATE = 1.0  # seconds beyond its interval after which a sample is made without the engine's answer
 

@@ -230,20 +230,20 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.journal import 
     Journal,
     JournalError,
 )
-from ansible_collections.smallhost.headroom.plugins.module_utils.kernel import (
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel.apply import (
+    Transaction,
+    canonical_file,
+    observe,
+)
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel.plan import Plan, decide
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel.report import report
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel.settings import (
     KernelError,
     LiveTree,
     wanted_hugepages,
     wanted_settings,
 )
-from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_apply import (
-    Transaction,
-    canonical_file,
-    observe,
-)
-from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_plan import Plan, decide
-from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_report import report
-from ansible_collections.smallhost.headroom.plugins.module_utils.kernel_task import Request
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel.task import Request
 
 SCOPE = "_host"
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("pygal", reason="the plots need pygal (pip install pygal)")
-from ansible_collections.smallhost.headroom.plugins.module_utils import report_model, report_page
+from ansible_collections.smallhost.headroom.plugins.module_utils.report import model as report_model
+from ansible_collections.smallhost.headroom.plugins.module_utils.report import page as report_page
 
 sys.path.insert(0, str(Path(__file__).parent))
 import browser
@@ -26,7 +27,7 @@ import browser
 pytestmark = pytest.mark.skipif(browser.program() is None, reason="Chromium is missing (apt-get install chromium)")
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT / "tests/unit/plugins/module_utils/report_data/smallhost.json"
+DATA = ROOT / "tests/unit/plugins/module_utils/report/report_data/smallhost.json"
 
 SCREENS = [(width, scheme) for width in (360, 1280) for scheme in ("light", "dark")]
 

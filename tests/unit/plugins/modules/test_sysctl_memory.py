@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.smallhost.headroom.plugins.module_utils.kernel import KernelError
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel.settings import KernelError
 from ansible_collections.smallhost.headroom.plugins.modules.sysctl_memory import argument_spec, run
 
 FILE, TWIN = "etc/sysctl.d/90-headroom.conf", "etc/tmpfiles.d/headroom-thp.conf"
