@@ -277,9 +277,11 @@ def activity(group: Group) -> Activity:
 def pressure(group: Group) -> dict[str, float] | None:
     """Memory pressure of a container (some/full, share of the last 10 s and 60 s in percent), where the kernel has it.
 
-    Only cgroup v2 keeps it per container (Documentation/accounting/psi.rst).
+    Only cgroup v2 keeps it per container (Documentation/accounting/psi.rst); beside v1 too, where systemd mounts the
+    unified hierarchy as well ("hybrid").
     """
-    return parse_pressure(_text(os.path.join(group.memory, "memory.pressure"))) if group.version == 2 else None
+    folder = group.memory if group.version == 2 else group.folders.get("unified")
+    return parse_pressure(_text(os.path.join(folder, "memory.pressure"))) if folder else None
 
 
 def host_pressure(proc: str = "/proc") -> dict[str, float] | None:

@@ -85,26 +85,10 @@ def kernel_reading(container: Container, proc: str = "/proc", sys_root: str = "/
         "working_set": memory.working_set,
         "unreclaimable": memory.anon + memory.shared + memory.kernel,
         "limit": memory.limit,
-        "limit_hits": memory.limit_hits + _both_hits(group),
-        "pressure": _pressure(group),
+        "limit_hits": memory.limit_hits,
+        "pressure": cgroup.pressure(group),
         "cpu_seconds": round(cgroup.activity(group).cpu_seconds, 3),
     }
-
-
-def _both_hits(group: cgroup.Group) -> int:
-    """Hits of the limit on memory and swap together: cgroup v1 charges that first, so that with two equal limits, as
-    Compose writes them for "no swap", it counts every hit and memory.failcnt none (Linux mm/memcontrol.c, try_charge).
-    """
-    text = (_text(os.path.join(group.memory, "memory.memsw.failcnt")) or "").strip() if group.version == 1 else ""
-    return int(text) if text.isdigit() else 0
-
-
-def _pressure(group: cgroup.Group) -> dict[str, float] | None:
-    """Pressure of a container: on cgroup v1 too, where systemd mounts the unified hierarchy beside it ("hybrid")."""
-    own = cgroup.pressure(group)
-    if own is None and "unified" in group.folders:
-        own = cgroup.parse_pressure(_text(os.path.join(group.folders["unified"], "memory.pressure")))
-    return own
 
 
 def _text(path: str) -> str | None:

@@ -41,7 +41,7 @@ class Thresholds:
     min_traffic: signs of use below which nothing can be judged.
     """
 
-    latency_factor: float = 1.5
+    latency_factor: float = 1.75
     latency_floor_ms: float = 5.0
     probe_error_percent: float = 20.0
     failed_jobs: int = 2

@@ -57,7 +57,7 @@ def test_real_answers_twice_as_slow_trip_within_ten():
 
 
 @pytest.mark.parametrize(
-    ("factor", "trips"), [(1.0, False), (1.3, False), (1.45, False), (1.6, True), (2.0, True), (5.0, True)]
+    ("factor", "trips"), [(1.0, False), (1.3, False), (1.45, False), (1.85, True), (2.0, True), (5.0, True)]
 )
 def test_factor(factor, trips):
     before = watch_latency.summary(answers([50, 52, 54, 56, 58] * 8))
