@@ -10,7 +10,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import re
+import shlex
 import subprocess
 import sys
 import time
@@ -18,8 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sandbox import fingerprint, host, state
-from sandbox.environment import ROOT
+from sandbox import fingerprint, host, playbook, state
 from sandbox.process import SandboxError, say, step
 from sandbox.stack import TARGET
 from sandbox.stack.host import bring_up
@@ -28,7 +27,6 @@ from sandbox.state import Instance
 from sandbox.table import comparison
 
 STAGES = ("stage1",)
-VARIABLES = ROOT / "sandbox/stack/headroom.yml"
 LOAD_SECONDS = 25
 GUARD_SECONDS = 20  # enough to see the watch at work; a real host is given a minute
 SEED = 1
@@ -52,14 +50,12 @@ class Session:
 
         Raises DemoError with the end of the output when the playbook fails.
         """
-        argv = ["ansible-playbook", "-i", str(self.instance.inventory), "-e", f"@{VARIABLES}"]
-        argv += ["-e", f"headroom_guard_seconds={GUARD_SECONDS}", *arguments, str(ROOT / f"playbooks/{name}.yml")]
         log = self.folder / f"{time.strftime('%H%M%S')}-{name}.log"
-        result = subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, check=False)
+        result = playbook.run(self.instance, name, self.folder, {"headroom_guard_seconds": GUARD_SECONDS}, *arguments)
         log.write_text(result.stdout + result.stderr)
         if result.returncode:
             raise DemoError(
-                f"{' '.join(argv)} failed; all of its output is in {log}. Its end:\n{result.stdout[-3000:]}"
+                f"{shlex.join(result.args)} failed; all of its output is in {log}. Its end:\n{result.stdout[-3000:]}"
             )
         return result.stdout
 
@@ -88,14 +84,6 @@ class Session:
         return {**seen, "load": json.loads(report.read_text())}
 
 
-def changed(output: str) -> int:
-    """Return how many tasks a playbook run changed. Raises DemoError where the recap is missing."""
-    match = re.search(r"^\S+\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)
-    if not match:
-        raise DemoError("the playbook run printed no recap")
-    return int(match[1])
-
-
 def take_through(session: Session, name: str) -> list[dict[str, Any]]:
     """Check, apply and repeat a stage under load. Returns the reports of the load while it ran.
 
@@ -107,12 +95,12 @@ def take_through(session: Session, name: str) -> list[dict[str, Any]]:
     touched = fingerprint.differences(before, session.fingerprint(), same_containers=True)
     if touched:
         raise DemoError("the check changed something:\n" + "\n".join(touched))
-    say(f"{name}: the check announced {changed(output)} changed tasks and touched nothing")
+    say(f"{name}: the check announced {playbook.changed(output)} changed tasks and touched nothing")
     with session.load(name, seconds=45) as report, step(f"{name}: apply it while {session.users} users are at work"):
         output = session.playbook(name)
-    say(f"{name}: {changed(output)} tasks changed something")
+    say(f"{name}: {playbook.changed(output)} tasks changed something")
     with step(f"{name}: second run"):
-        again = changed(session.playbook(name))
+        again = playbook.changed(session.playbook(name))
     if again:
         raise DemoError(f"the second run of {name} reports changed={again}")
     say(f"{name}: the second run changed nothing")

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -72,6 +73,8 @@ async def run(options: argparse.Namespace, providers_url: str, api_url: str) -> 
         control, api = Providers(session, providers_url), Api(session, api_url)
         await control.reset(options.seed)
         crowd = Crowd(control, api, work, limits)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, crowd.stop)
         drained = await crowd.run(options.users)
         counters = await control.counters()
     names = ("users", "seconds", "requests", "seed", "zipf", "catalogue", "mix", "think")

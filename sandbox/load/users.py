@@ -73,6 +73,11 @@ class Crowd:
         self._acknowledged: set[int] = set()
         self._web_jobs: dict[str, asyncio.Task[None]] = {}
         self._stop_at = 0.0
+        self._told_to_end = asyncio.Event()
+
+    def stop(self) -> None:
+        """Start no more requests; what has been started is waited for, as at the end of the time."""
+        self._told_to_end.set()
 
     async def run(self, users: int) -> float:
         """Let `users` work until the limits are reached. Return the seconds that the drain took."""
@@ -111,12 +116,10 @@ class Crowd:
         for number, request in enumerate(self.workload.of_user(user)):
             if number == self.limits.requests:
                 return
-            left = self._stop_at - time.monotonic()
-            if request.think >= left:
-                # The others still have `left` seconds: sleeping keeps the drain from starting early.
-                await asyncio.sleep(max(left, 0.0))
+            left = max(self._stop_at - time.monotonic(), 0.0)
+            # Whose time is up before he has thought sleeps until then: the others go on, and the drain starts later.
+            if await self._ended_within(min(request.think, left)) or request.think >= left:
                 return
-            await asyncio.sleep(request.think)
             if request.api:
                 await self._visit(chat_id, request)
             if time.monotonic() >= self._stop_at:
@@ -126,6 +129,14 @@ class Crowd:
                 await self._send_and_wait(chat_id, "/reset", None)
                 has_talked = True
             await self._ask(user, number, chat_id, request)
+
+    async def _ended_within(self, seconds: float) -> bool:
+        """Sleep; whether the load was told to end meanwhile."""
+        try:
+            await asyncio.wait_for(self._told_to_end.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
 
     async def _ask(self, user: int, number: int, chat_id: int, request: Request) -> None:
         tally = self.bot[request.kind]

@@ -11,15 +11,13 @@ and removed.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
-import subprocess
 
 import pytest
 import yaml
 
-from sandbox import fingerprint, host, ssh, state
+from sandbox import fingerprint, host, playbook, ssh, state
 from sandbox.environment import ROOT
 from sandbox.stack import TARGET
 from sandbox.stack import host as stack_host
@@ -27,7 +25,6 @@ from sandbox.stack_images import PROJECT
 
 GIVEN = os.environ.get("HEADROOM_STACK_HOST")
 NAME = GIVEN or "refusal-test"
-VARIABLES = ROOT / "sandbox/stack/headroom.yml"
 
 
 @pytest.fixture(scope="module")
@@ -39,30 +36,21 @@ def instance():
     host.down(NAME)
 
 
-def playbook(instance, name, variables):
-    return subprocess.run(
-        ["ansible-playbook", "-i", str(instance.inventory), "-e", f"@{VARIABLES}", "-e", json.dumps(variables),
-         str(ROOT / f"playbooks/{name}.yml")],
-        check=False, capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def prepared(instance):
-    done = playbook(instance, "prepare", {})
+    done = playbook.run(instance, "prepare", ROOT)
     assert done.returncode == 0, done.stdout
     return instance
 
 
 def refusal(instance, **variables):
     """Run stage 1 and return its one error message."""
-    done = playbook(instance, "stage1", variables)
+    done = playbook.run(instance, "stage1", ROOT, variables)
     assert done.returncode == 2, done.stdout
-    failed = re.findall(r"^fatal: \[smallhost\]: FAILED! => (.*)$", done.stdout, re.MULTILINE)
-    assert len(failed) == 1, done.stdout
+    (message,) = playbook.failures(done.stdout)
     assert "Traceback" not in done.stdout
     assert "changed=0" in done.stdout
-    return json.loads(failed[0])["msg"]
+    return message
 
 
 @contextlib.contextmanager
@@ -74,7 +62,7 @@ def untouched(instance):
 
 
 def test_misspelt_service_is_named_with_those_that_exist(prepared):
-    services = yaml.safe_load(VARIABLES.read_text())["headroom_services"]
+    services = yaml.safe_load(playbook.VARIABLES.read_text())["headroom_services"]
     services[0]["service"] = "bott"
     with untouched(prepared):
         message = refusal(prepared, headroom_services=services)

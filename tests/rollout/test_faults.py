@@ -1,0 +1,125 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What goes wrong while stage 1 settles: it is seen, named, and the stage is taken back to the byte.
+
+Some faults are made by the stage itself (an operator who asks for too little); the others are done to the stack the
+moment the watch begins. About two minutes each.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import yaml
+from conftest import differences, look, runs, users
+
+from sandbox import playbook, ssh
+from sandbox.stack.deploy import wait_until_healthy
+
+GUARD_SECONDS = 60
+WATCH = "TASK [smallhost.headroom.rollout : Watch the stack]"
+REDIS = "docker exec imagebot-redis redis-cli"
+
+
+def services(**changes: dict[str, Any]) -> list[dict[str, Any]]:
+    """The operator's services, with settings of some of them (by role) changed."""
+    listed = yaml.safe_load(playbook.VARIABLES.read_text())["headroom_services"]
+    return [{**entry, **changes.get(entry["role"], {})} for entry in listed]
+
+
+@dataclass
+class Fault:
+    """`variables`: what makes the stage hurt; `inject`, `mend`: shell commands on the host; `says`: in the message."""
+
+    says: list[str]
+    variables: dict[str, Any] = field(default_factory=dict)
+    inject: str = ""
+    mend: str = ""
+    mix: str = "everyday"
+
+
+FAULTS = {
+    # Above what the worker needs while it waits, below what a job needs: Docker goes on calling the container well.
+    "killed_work_horse": Fault(
+        ["The kernel killed", "worker-image", "limit is 70.0 MB"],
+        {"headroom_limit_fit": "force", "headroom_services": services(worker={"memory": "70M"})},
+        mix="pictures",
+    ),
+    "unhealthy_api": Fault(
+        ["api", "unhealthy"],
+        inject="docker exec --user 0 imagebot-api sh -c 'chmod 0 $(command -v curl)'",
+        mend="docker exec --user 0 imagebot-api sh -c 'chmod 755 /usr/bin/curl'",
+    ),
+    "slow_api": Fault(
+        ["service api answers", "times as slowly as before"],
+        {"headroom_services": services(api={"cpus": 0.15})},
+    ),
+    "stopped_worker": Fault(
+        ["worker-image"], inject="docker stop imagebot-worker-image", mend="docker start imagebot-worker-image"
+    ),
+    "full_redis": Fault(
+        ["Redis", "refuse"], inject=f"{REDIS} config set maxmemory 1mb", mend=f"{REDIS} config set maxmemory 512mb"
+    ),
+}
+
+
+def stage(instance, folder, variables: dict[str, Any], at_watch: Callable[[], None]) -> tuple[int, str]:
+    """Run stage 1 and call `at_watch` when the watch after the change has begun; the exit code and the output."""
+    variables = {"headroom_guard_seconds": GUARD_SECONDS, **variables}
+    with (folder / "stage1.log").open("w+") as log:
+        running = subprocess.Popen(playbook.argv(instance, "stage1", variables), cwd=folder, stdout=log, stderr=log)
+        waiting = True
+        while running.poll() is None:
+            time.sleep(0.5)
+            if waiting and WATCH in (folder / "stage1.log").read_text():
+                waiting = False
+                time.sleep(3)  # a guard that has not looked yet has nothing to compare with
+                at_watch()
+        log.seek(0)
+        return running.returncode, log.read()
+
+
+def take_back(instance, folder) -> None:
+    done = playbook.run(instance, "rollback", folder, {"stage": 1})
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_while_the_stage_settles(instance, tmp_path, name):
+    fault = FAULTS[name]
+    before = look(instance)
+    with users(instance, tmp_path, fault.mix):
+        time.sleep(5)
+        code, output = stage(
+            instance, tmp_path, fault.variables, lambda: fault.inject and ssh.execute(instance, fault.inject)
+        )
+    if fault.mend:
+        ssh.execute(instance, f"{fault.mend} || true")
+    wait_until_healthy(instance)
+    assert code == 2, output
+    message = playbook.failures(output)[-1]
+    print(message)
+    assert "was taken back" in message
+    for words in fault.says:
+        assert words in message
+    assert runs(instance)[-1]["outcome"] == "undone"
+    assert differences(before, instance) == []
+    assert ssh.execute(instance, "ls /var/lib/headroom/*/undo.json 2> /dev/null || true") == ""
+
+
+def test_nobody_there_is_inconclusive_and_stays(instance, tmp_path):
+    before = look(instance)
+    code, output = stage(instance, tmp_path, {}, lambda: None)
+    assert code == 0, output
+    assert runs(instance)[-1]["outcome"] == "inconclusive"
+    assert "stage1_quick_wins: inconclusive." in output
+    assert differences(before, instance) != []
+    take_back(instance, tmp_path)
+    assert differences(before, instance) == []
