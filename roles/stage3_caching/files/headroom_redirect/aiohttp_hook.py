@@ -1,0 +1,100 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""aiohttp: the connector, below cookies and redirects, and the session, which knows when an answer has failed."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+
+from headroom_redirect.route import CONNECT_SECONDS, of_nobody
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    from headroom_redirect.route import Route
+
+
+class _Call:
+    """One call of a session: whether its connection has been led to the gateway."""
+
+    def __init__(self) -> None:
+        self.redirected = False
+
+
+_call: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("headroom_redirect_call", default=None)
+
+
+def hook(module: ModuleType, route: Route) -> None:
+    """Redirect what sessions send through TCP connectors. A request that goes through a proxy is left alone."""
+    aiohttp: Any = module
+    _hook_connector(aiohttp, route)
+    _hook_session(aiohttp, route)
+
+
+def _hook_connector(aiohttp: Any, route: Route) -> None:
+    from asyncio import TimeoutError as Late
+
+    direct = aiohttp.TCPConnector.connect
+
+    @functools.wraps(direct)
+    async def connect(self: Any, req: Any, traces: Any, timeout: Any) -> Any:
+        call, url = _call.get(), req.url
+        if call is not None:
+            call.redirected = False
+        if call is None or req.proxy or not route.takes(url.scheme, url.raw_host or "", url.port):
+            return await direct(self, req, traces, timeout)
+        # The request writes its path from this URL; the answer is made with the one that the application named.
+        req.url = type(url)(route.gateway + route.path(url.raw_host, url.raw_path_qs), encoded=True)
+        try:
+            connection = await direct(self, req, traces, _short(timeout))
+        except (aiohttp.ClientConnectorError, OSError, Late) as error:
+            req.url = url
+            route.failed(repr(error))
+            return await direct(self, req, traces, timeout)
+        call.redirected = True
+        return connection
+
+    aiohttp.TCPConnector.connect = connect
+
+
+def _short(timeout: Any) -> Any:
+    """Return the timeout with a short handshake. `connect` stays: it counts the wait for a place in the pool too."""
+    seconds = min(timeout.sock_connect or CONNECT_SECONDS, CONNECT_SECONDS)
+    return type(timeout)(
+        total=timeout.total, connect=timeout.connect, sock_read=timeout.sock_read, sock_connect=seconds
+    )
+
+
+def _hook_session(aiohttp: Any, route: Route) -> None:
+    direct = aiohttp.ClientSession._request
+
+    @functools.wraps(direct)
+    async def _request(self: Any, method: str, str_or_url: Any, **options: Any) -> Any:
+        call = _Call()
+        token = _call.set(call)
+        try:
+            response = await direct(self, method, str_or_url, **options)
+            if not (call.redirected and of_nobody(response.status, response.headers) and _has_body(options)):
+                return response
+            response.close()
+            route.failed(f"status {response.status}")
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            # Of a connector's own errors none is about the gateway: those have been dealt with.
+            if not call.redirected or isinstance(error, aiohttp.ClientConnectorError) or not _has_body(options):
+                raise
+            route.failed(repr(error))
+        finally:
+            _call.reset(token)
+        return await direct(self, method, str_or_url, **options)
+
+    aiohttp.ClientSession._request = _request
+
+
+def _has_body(options: Any) -> bool:
+    """Tell whether the whole body is at hand, so that it can be sent again."""
+    return options.get("data") is None or isinstance(options["data"], (bytes, str))
