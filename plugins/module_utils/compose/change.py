@@ -88,11 +88,18 @@ def prepare(project: Project, path: str, changes: Sequence[edit.Set | edit.Delet
     model = project.check({path: after})
     stray = differences(project.config(), model, [change.path for change in changes])
     if stray:
-        raise ProjectError(
-            f"the change of {path} would also change {', '.join(stray[:5])}. Nothing was changed. "
-            "Please report this file; until then change it by hand."
-        )
+        raise ProjectError(f"the change of {path} would also change {', '.join(stray[:5])}. {_way_out(after, stray)}")
     return Prepared(path, before, after, model, list(changes))
+
+
+def _way_out(text: bytes, stray: Sequence[str]) -> str:
+    """What to do about values that would change without having been named: services that extend one take them over."""
+    services = _editor().Document(text, "").get(("services",)) or {}
+    extending = [name for name, service in services.items() if isinstance(service, Mapping) and "extends" in service]
+    heirs = [name for name in extending if any(entry.startswith(f"services.{name}.") for entry in stray)]
+    if heirs:
+        return f"{', '.join(heirs)} would take them over through extends. Nothing was changed. List these services too."
+    return "Nothing was changed. Please report this file; until then change it by hand."
 
 
 def require_writable(path: str) -> None:
