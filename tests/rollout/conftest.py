@@ -61,7 +61,7 @@ def users(instance: state.Instance, folder: Path, mix: str = "everyday", count: 
     """Keep simulated users at work while the body runs; the file that is yielded has their report afterwards."""
     report = folder / "load.json"
     argv = [sys.executable, "-m", "sandbox.load", "--name", instance.name, "--users", str(count), "--mix", mix]
-    argv += ["--seconds", "900", "--think", "exponential:3", "--seed", "7", "--out", str(report)]
+    argv += ["--seconds", "3600", "--think", "exponential:3", "--seed", "7", "--out", str(report)]
     with (folder / "load.log").open("wb") as log:
         running = subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=log)
         try:
