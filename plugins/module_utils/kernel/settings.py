@@ -240,6 +240,10 @@ class LiveTree:
             # No kernel answers here but a plain file, of an image or a test: show the choice as the kernel would.
             unmarked = offered.replace("[", "").replace("]", "")
             self._put(entry, re.sub(rf"(?<!\S){re.escape(text.strip())}(?!\S)", f"[{text.strip()}]", unmarked, count=1))
+        partner = PARTNER.get(entry)
+        if partner and os.path.getsize(self.path(entry)) and os.path.exists(self.path(partner)):
+            # The kernel's own files have no size: a plain file again, whose partner nobody switches off.
+            self._put(partner, "0")
 
     def _put(self, entry: str, text: str) -> None:
         handle = os.open(self.path(entry), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
