@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import stat
 import tempfile
@@ -70,6 +71,14 @@ def replace(path: str, data: bytes, mode: int | None = None, owner: tuple[int, i
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+def sweep(path: str) -> None:
+    """Remove the temporary files of runs that were killed while they replaced this file. Hold its lock meanwhile."""
+    folder, name = os.path.split(os.path.realpath(path))
+    for left in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.????????.headroom")):
+        with contextlib.suppress(OSError):
+            os.unlink(left)
 
 
 def overwrite(path: str, data: bytes) -> None:

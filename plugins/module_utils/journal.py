@@ -116,6 +116,7 @@ class Journal:
         handle = os.open(os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._acquire(handle, wait)
+            atomic_file.sweep(self.path)
             yield self.read_only()
             self._tidy()
         finally:

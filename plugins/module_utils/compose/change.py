@@ -10,9 +10,7 @@ in nothing but what was asked for.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import glob
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -184,7 +182,7 @@ def write(journal: Journal, owner: str, project: Project, prepared: Prepared) ->
     name = os.path.basename(prepared.path)
     text = text_of(project, prepared.path)
     _forget_unwritten(journal, owner)
-    _sweep(prepared.path)
+    atomic_file.sweep(prepared.path)
     filed = [before["order"] for key, before in journal.owned(owner).items() if key.startswith(_PREFIX)]
     order = max(filed, default=0) + 1
     for change in prepared.changes:
@@ -270,14 +268,6 @@ def undo_files(
     return undone
 
 
-def _sweep(path: str) -> None:
-    """Remove temporary files of runs that were killed while they wrote this file; the project's lock is held."""
-    folder, name = os.path.split(os.path.realpath(path))
-    for left in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.????????.headroom")):
-        with contextlib.suppress(OSError):
-            os.unlink(left)
-
-
 def _forget_unwritten(journal: Journal, owner: str) -> None:
     """Drop what a run filed that was killed before it wrote the file: there is nothing to take back."""
     written = journal.files(owner)
@@ -300,7 +290,7 @@ def _undo_file(
 
     before = atomic_file.read(path)
     if not check_mode:
-        _sweep(path)
+        atomic_file.sweep(path)
     if check_mode:
         if not everything:
             return Undone(path, before, inverse(before or b""), "values")

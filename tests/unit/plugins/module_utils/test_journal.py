@@ -43,6 +43,16 @@ def test_value_is_on_disk_before_the_change(root):
         assert Journal("bot", root).read_only().recall("limits", "bot.memory") == 7
 
 
+def test_the_next_run_clears_away_what_a_killed_one_left_half_written(root):
+    with Journal("bot", root).locked() as journal:
+        journal.remember("limits", "bot.memory", None)
+    half = os.path.join(journal.folder, ".undo.json.0vzzydmb.headroom")
+    open(half, "w").close()
+    with Journal("bot", root).locked() as journal:
+        assert journal.owned("limits") == {"bot.memory": None}
+    assert not os.path.exists(half)
+
+
 def test_forgetting_the_last_value_leaves_no_journal(root):
     with Journal("bot", root).locked() as journal:
         journal.remember("limits", "bot.memory", 7)
