@@ -1,0 +1,68 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Switching features on, so that nothing that goes wrong here reaches the application."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from headroom_runtime.after_import import AfterImport
+from headroom_runtime.features import FEATURES, parse, typed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+imports = AfterImport()
+active: dict[str, dict[str, object]] = {}
+"""The features that are switched on, with their options."""
+
+_said: set[str] = set()
+
+
+def say(what: str, error: BaseException | None = None) -> None:
+    """One line on standard error, once for each text; never an error of its own."""
+    text = what if error is None else f"{what}: {type(error).__name__}: {error}"
+    text = "headroom_runtime: " + " ".join(text.split())
+    if text in _said:
+        return
+    _said.add(text)
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except Exception:  # noqa: S110 - a closed standard error is no reason to fail
+        pass
+
+
+def activate_from_environment(variable: str) -> None:
+    """Switch on what the variable names."""
+    try:
+        for feature, options in parse(os.environ.get(variable, "")).items():
+            activate(feature, options)
+    except Exception as error:
+        say(f"{variable} not applied", error)
+
+
+def activate(feature: str, options: dict[str, str] | None = None) -> None:
+    """Switch one feature on."""
+    try:
+        active[feature] = typed(feature, options or {})
+        for library, function in FEATURES[feature].after.items():
+            imports.add(library, _action(feature, function))
+    except Exception as error:
+        say(f"{feature} not applied", error)
+
+
+def _action(feature: str, function: str) -> Callable[[ModuleType], None]:
+    def act(library: ModuleType) -> None:
+        try:
+            __import__(FEATURES[feature].module)
+            getattr(sys.modules[FEATURES[feature].module], function)(library, **active[feature])
+        except Exception as error:
+            say(f"{feature} not applied to {library.__name__}", error)
+
+    return act
