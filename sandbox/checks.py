@@ -65,6 +65,9 @@ def lint() -> None:
     call("ruff", "check", ".")
     call("ruff", "format", "--check", ".")
     call("mypy", "--no-error-summary", "plugins/module_utils", "sandbox")
+    gateway = ROOT / "roles/stage3_caching/files/gateway"
+    call("mypy", "--no-error-summary", "--strict", "--python-version", "3.11", "--cache-dir", str(ROOT / ".mypy_cache"),
+         "headroom_gateway", cwd=gateway)  # fmt: skip
     call("ansible-lint", "--offline", "--profile", "production")
 
 

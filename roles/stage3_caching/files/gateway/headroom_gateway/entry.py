@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A kept answer as bytes, and back: a small fixed head, then headers and body, compressed with a trained dictionary.
+
+Layout: version (1 byte), time of storing and end of freshness (seconds since 1970, 4 bytes each, big-endian), then the
+payload: length of the headers (2 bytes), the headers as `name: value` lines, the body. The version says how the payload
+is written; a dictionary that has been used is never changed, a new one gets the next version.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from functools import cache
+from pathlib import Path
+
+import zstandard
+
+from headroom_gateway.http_message import Headers
+
+RAW, PLAIN, DICTIONARY_1 = 0, 1, 2
+DICTIONARIES = {DICTIONARY_1: "dictionary-1.zstd"}
+NEWEST = DICTIONARY_1
+LEVEL = 9
+SMALLEST = 48
+"""Bytes below which compressing only costs."""
+
+KEPT_HEADERS = frozenset(
+    (b"content-type", b"content-language", b"content-disposition", b"etag", b"last-modified", b"x-request-id",
+     b"request-id", b"openai-model", b"openai-version", b"openai-processing-ms", b"x-fal-request-id")
+)  # fmt: skip
+"""What is stored of an answer's headers: nothing about limits, connections, cookies or the provider's own caches."""
+
+_FIXED = struct.Struct(">BII")
+_LENGTH = struct.Struct(">H")
+
+
+class Unreadable(Exception):
+    """The stored bytes are of another version, or damaged."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """A kept answer. Times in seconds since 1970."""
+
+    stored: int
+    fresh_until: int
+    headers: Headers
+    body: bytes
+
+    def age(self, now: float) -> int:
+        return max(0, int(now) - self.stored)
+
+
+@cache
+def _dictionary(version: int) -> zstandard.ZstdCompressionDict:
+    data = Path(__file__).with_name(DICTIONARIES[version]).read_bytes()
+    return zstandard.ZstdCompressionDict(data)
+
+
+@cache
+def _compressor(version: int) -> zstandard.ZstdCompressor:
+    dictionary = None if version == PLAIN else _dictionary(version)
+    if dictionary is not None:
+        dictionary.precompute_compress(level=LEVEL)
+    # The reader knows the dictionary by the version, and Redis keeps bytes as they are: no number, no checksum.
+    return zstandard.ZstdCompressor(level=LEVEL, dict_data=dictionary, write_checksum=False, write_dict_id=False)
+
+
+@cache
+def _decompressor(version: int) -> zstandard.ZstdDecompressor:
+    if version == PLAIN:
+        return zstandard.ZstdDecompressor()
+    return zstandard.ZstdDecompressor(dict_data=_dictionary(version))
+
+
+def pack(entry: Entry, *, compress: bool = True) -> bytes:
+    """Write an entry. `compress` False for what is compressed already (images)."""
+    lines = b"".join(b"%b: %b\n" % pair for pair in entry.headers)
+    payload = _LENGTH.pack(len(lines)) + lines + entry.body
+    version = RAW
+    if compress and len(payload) >= SMALLEST:
+        small = _compressor(NEWEST).compress(payload)
+        if len(small) < len(payload):
+            version, payload = NEWEST, small
+    return _FIXED.pack(version, entry.stored, entry.fresh_until) + payload
+
+
+def unpack(data: bytes, longest: int) -> Entry:
+    """Read an entry of at most `longest` bytes. Raises Unreadable."""
+    try:
+        version, stored, fresh_until = _FIXED.unpack_from(data)
+        payload = data[_FIXED.size :]
+        if version != RAW:
+            payload = _decompressor(version).decompress(payload, max_output_size=longest)
+        (length,) = _LENGTH.unpack_from(payload)
+    except (struct.error, zstandard.ZstdError, KeyError) as error:
+        raise Unreadable(type(error).__name__) from error
+    start = _LENGTH.size
+    headers = [
+        (name, value)
+        for name, _unused, value in (line.partition(b": ") for line in payload[start : start + length].splitlines())
+    ]
+    return Entry(stored, fresh_until, headers, payload[start + length :])
+
+
+def lifetime(ttl: float, jitter: float, draw: float) -> int:
+    """Return a lifetime in seconds: `ttl`, made shorter by up to the share `jitter`. `draw` is in [0, 1)."""
+    return max(1, int(ttl * (1.0 - jitter * draw)))

@@ -1,0 +1,200 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What to do with one request: pass it on, or look for its answer under which key, and keep a new one or not."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from headroom_gateway import key as keys
+from headroom_gateway.http_message import Request, header
+from headroom_gateway.policy import Provider, Route
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """A request whose place in the policy is known. `host` is the real one, `target` the path and query there."""
+
+    provider: Provider
+    host: str
+    target: bytes
+    route: Route | None
+    request: Request
+
+    @property
+    def path(self) -> bytes:
+        return self.target.partition(b"?")[0]
+
+    @property
+    def query(self) -> bytes:
+        return self.target.partition(b"?")[2]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """`cached` False: pass through, because of `reason`. `max_age` (seconds): how old an answer the client takes.
+
+    `quota` names whose limit at the provider the call counts against; `fields` is the body when it is a JSON object.
+    """
+
+    cached: bool
+    reason: str = ""
+    key: bytes = b""
+    credential: bytes = b""
+    quota: bytes = b""
+    fields: dict[str, Any] | None = None
+    read: bool = True
+    max_age: float | None = None
+
+
+def locate(target: bytes) -> tuple[str, bytes]:
+    """Split `/<host or provider>/<path>?<query>` into the name and the rest, which begins with a slash."""
+    name, slash, rest = target[1:].partition(b"/")
+    if not slash:
+        name, mark, query = name.partition(b"?")
+        rest = mark + query
+    return name.decode("ascii", "replace"), b"/" + rest
+
+
+def credential_of(provider: Provider, request: Request, query: bytes) -> bytes:
+    """Return the hash of everything that says whose account is used."""
+    parts: list[bytes] = []
+    for name in provider.credentials:
+        if name.startswith("?"):
+            wanted = name[1:].encode()
+            for pair in query.split(b"&"):
+                known, _unused, value = pair.partition(b"=")
+                if known == wanted:
+                    parts += (name.encode(), value)
+        elif value := header(request.headers, name.encode()):
+            parts += (name.encode(), value)
+    return keys.digest(parts)
+
+
+def lookup(fields: Any, dotted: str) -> Any:
+    """Return a field by its path (`generationConfig.temperature`), None when it is not there."""
+    for name in dotted.split("."):
+        if not isinstance(fields, dict):
+            return None
+        fields = fields.get(name)
+    return fields
+
+
+def has_value(found: Any, wanted: Any) -> bool:
+    """Tell whether a field has the value that a policy asks for; "*" is any that is neither empty nor negative."""
+    if wanted == "*":
+        if isinstance(found, (int, float)) and not isinstance(found, bool):
+            return found >= 0
+        return bool(found)
+    # In Python False equals 0; in a request it does not.
+    return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
+
+
+def unmet(route: Route, fields: dict[str, Any], query: bytes) -> str:
+    """Return what keeps a call from being deterministic by the route's own words, "" when nothing does."""
+    names = {pair.partition(b"=")[0].decode("latin-1") for pair in query.split(b"&")}
+    for name in route.unless:
+        if (name[1:] in names) if name.startswith("?") else lookup(fields, name):
+            return f"has {name}"
+    if route.store == "always" or route.variants:
+        return ""
+    for name, wanted in route.when:
+        if not has_value(lookup(fields, name), wanted):
+            return f"{name} is not set" if wanted == "*" else f"{name} is not {wanted}"
+    return ""
+
+
+def cache_control(request: Request) -> dict[str, str]:
+    """Return the directives of a request's Cache-Control, RFC 9111 section 5.2.1."""
+    text = request.header(b"cache-control").decode("latin-1")
+    if not text and request.header(b"pragma").lower() == b"no-cache":
+        return {"no-cache": ""}
+    found = {}
+    for directive in text.lower().split(","):
+        name, _unused, value = directive.strip().partition("=")
+        if name:
+            found[name] = value.strip('"')
+    return found
+
+
+def _refusal(call: Call, control: dict[str, str]) -> str:
+    """Return why a call is not even looked at, from its head alone."""
+    request, route = call.request, call.route
+    if route is None:
+        return "no route"
+    if route.store == "never":
+        return "route is off"
+    if "no-store" in control:
+        return "no-store"
+    if request.body is None:
+        return "body is too long"
+    for name in (b"range", b"content-encoding", b"if-none-match", b"if-modified-since"):
+        if request.header(name):
+            return name.decode()
+    if route.method == "POST" and b"json" not in request.header(b"content-type").partition(b";")[0].lower():
+        return "not JSON"
+    return ""
+
+
+def _max_age(control: dict[str, str]) -> float | None:
+    value = control.get("max-age", "")
+    return float(value) if value.isdigit() else None
+
+
+def decide(call: Call, variant: float = 0.0) -> Plan:
+    """Return the plan for a call. `variant`, in [0, 1), picks one of a route's variants."""
+    request, route, query = call.request, call.route, call.query
+    control = cache_control(request)
+    credential = credential_of(call.provider, request, query)
+    quota = keys.digest((call.provider.name.encode(), credential))
+    reason = _refusal(call, control)
+    if reason or route is None:
+        return Plan(False, reason, credential=credential, quota=quota)
+    fields: Any = {}
+    if route.method == "POST":
+        try:
+            fields = keys.parse(request.body or b"")
+        except keys.NotCanonical as error:
+            return Plan(False, f"body: {error}", credential=credential, quota=quota)
+        if not isinstance(fields, dict):
+            return Plan(False, "body is no object", credential=credential, quota=quota)
+        # Limits of providers are as a rule per account and model.
+        quota = keys.digest((quota, str(fields.get("model", "")).encode("utf-8", "replace"), call.path))
+    elif request.body:
+        return Plan(False, "has a body", credential=credential, quota=quota)
+    if reason := unmet(route, fields, query):
+        return Plan(False, reason, credential=credential, quota=quota, fields=fields)
+    return Plan(
+        True,
+        key=whole_key(call, credential, fields, _variant(route, fields, variant)),
+        credential=credential,
+        quota=quota,
+        fields=fields,
+        read="no-cache" not in control,
+        max_age=_max_age(control),
+    )
+
+
+def _variant(route: Route, fields: dict[str, Any], draw: float) -> int:
+    """Return the number of the variant: 0 for a call that is deterministic anyway."""
+    if not route.variants or (route.when and all(has_value(lookup(fields, name), want) for name, want in route.when)):
+        return 0
+    return 1 + int(draw * route.variants)
+
+
+def whole_key(call: Call, credential: bytes, fields: Any, variant: int = 0) -> bytes:
+    """Return the key of a call with these fields; for the items of an array the same with one item in it."""
+    route = call.route
+    assert route is not None
+    body = keys.canonical(fields, route.ignore, route.ordered) if route.method == "POST" else b""
+    headers = [(name.encode(), header(call.request.headers, name.encode())) for name in call.provider.vary]
+    if route.answer == "image":
+        # Image hosts choose the format by what the client accepts.
+        headers.append((b"accept", header(call.request.headers, b"accept")))
+    return keys.request_key(
+        host=call.host, method=route.method, path=call.path, query=call.query, credential=credential,
+        headers=headers, body=body, variant=variant,
+    )  # fmt: skip
