@@ -69,17 +69,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         status, mark = {
-            "answer": (200, "hit"),
-            "decision": (429, "limit"),
-            "error": (502, "error"),
+            "answer": (200, "HIT"),
+            "decision": (429, "NONE"),
+            "failure": (502, "BYPASS"),
+            "unreachable": (502, "NONE"),
+            "unknown": (403, "NONE"),
             "nobody": (502, None),
-            "move": (307, "miss"),
+            "move": (307, "MISS"),
         }[server.mode]
         moved = server.mode == "move" and not self.path.endswith("/moved")
         answer = json.dumps({"from": server.name, "path": self.path}).encode()
         self.send_response(status if server.mode != "move" or moved else 200)
         if server.name == "gateway" and mark:
-            self.send_header("X-Headroom", mark)
+            self.send_header("X-Cache", mark)
         if moved:
             self.send_header("Location", "/v1/moved")
         self.send_header("Content-Length", str(len(answer)))

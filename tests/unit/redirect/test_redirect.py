@@ -97,7 +97,7 @@ def test_gateway_without_an_address_means_the_provider(application, provider, cl
 
 
 @each_client
-@pytest.mark.parametrize("mode", ["drop", "nobody", "error"])
+@pytest.mark.parametrize("mode", ["drop", "nobody", "unreachable", "unknown"])
 def test_gateway_that_breaks_means_the_provider(application, gateway, provider, client, mode):
     gateway.mode = mode
     (answer,) = application(client, method="POST", body='{"a": 1}')["answers"]
@@ -106,10 +106,11 @@ def test_gateway_that_breaks_means_the_provider(application, gateway, provider, 
 
 
 @each_client
-def test_decision_of_the_gateway_stands(application, gateway, provider, client):
-    gateway.mode = "decision"
+@pytest.mark.parametrize(("mode", "status"), [("decision", 429), ("failure", 502)])
+def test_limit_of_the_gateway_and_failure_of_the_provider_stand(application, gateway, provider, client, mode, status):
+    gateway.mode = mode
     (answer,) = application(client)["answers"]
-    assert (answer[0], sender(answer)) == (429, "gateway")
+    assert (answer[0], sender(answer)) == (status, "gateway")
     assert provider.seen == []
 
 

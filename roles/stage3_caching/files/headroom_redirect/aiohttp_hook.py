@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import functools
 
-from headroom_redirect.route import CONNECT_SECONDS, of_nobody
+from headroom_redirect.route import CONNECT_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,10 +79,9 @@ def _hook_session(aiohttp: Any, route: Route) -> None:
         token = _call.set(call)
         try:
             response = await direct(self, method, str_or_url, **options)
-            if not (call.redirected and of_nobody(response.status, response.headers) and _has_body(options)):
+            if not (call.redirected and _has_body(options)) or route.answered(response.status, response.headers):
                 return response
             response.close()
-            route.failed(f"status {response.status}")
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             # Of a connector's own errors none is about the gateway: those have been dealt with.
             if not call.redirected or isinstance(error, aiohttp.ClientConnectorError) or not _has_body(options):

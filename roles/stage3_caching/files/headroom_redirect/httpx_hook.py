@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from headroom_redirect.route import CONNECT_SECONDS, of_nobody
+from headroom_redirect.route import CONNECT_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ def _hook_sync(httpx: Any, route: Route) -> None:
                 raise
             route.failed(repr(error))
             return direct(self, request)
-        if of_nobody(response.status_code, response.headers) and _has_body(request):
+        if _has_body(request) and not route.answered(response.status_code, response.headers):
             response.close()
-            route.failed(f"status {response.status_code}")
             return direct(self, request)
         return response
 
@@ -64,9 +63,8 @@ def _hook_async(httpx: Any, route: Route) -> None:
                 raise
             route.failed(repr(error))
             return await direct(self, request)
-        if of_nobody(response.status_code, response.headers) and _has_body(request):
+        if _has_body(request) and not route.answered(response.status_code, response.headers):
             await response.aclose()
-            route.failed(f"status {response.status_code}")
             return await direct(self, request)
         return response
 

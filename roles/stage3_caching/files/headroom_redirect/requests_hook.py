@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 
-from headroom_redirect.route import CONNECT_SECONDS, of_nobody
+from headroom_redirect.route import CONNECT_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,9 +66,8 @@ def hook(module: ModuleType, route: Route) -> None:
                 raise
             route.failed(repr(error))
             return to_provider()
-        if of_nobody(response.status_code, response.headers) and _has_body(request):
+        if _has_body(request) and not route.answered(response.status_code, response.headers):
             response.close()
-            route.failed(f"status {response.status_code}")
             return to_provider()
         # What the application sees, and what redirects are relative to, is the provider.
         response.url, response.request = request.url, request

@@ -20,8 +20,11 @@ CONNECT_SECONDS = 2.0
 AWAY_SECONDS = 5.0
 """How long the gateway is passed by after it did not answer. It restarts in about a second."""
 
-ANSWER_HEADER = "X-Headroom"
-"""The gateway's mark: `error` when the answer is a failure of its own and not the provider's."""
+ANSWER_HEADER = "X-Cache"
+"""On every answer of the gateway; NONE where no provider has a part in it."""
+
+NO_PROVIDER = (403, 502)
+"""Statuses of the gateway's own: a host that its policy does not know, and a provider that it cannot reach."""
 
 NEVER = ("telegram.org",)
 """Long polls, uploads and a token in the path: nothing that a cache may see."""
@@ -73,6 +76,15 @@ class Route:
             return None
         return self.gateway + self.path(host, rest[end:].partition("#")[0])
 
+    def answered(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Tell whether an answer counts, or the provider is to be asked: as something else than the gateway has
+        answered, or the gateway had nobody to ask."""
+        mark = headers.get(ANSWER_HEADER)
+        if status >= 400 and mark is None:
+            self.failed(f"status {status} from something else")
+            return False
+        return not (mark == "NONE" and status in NO_PROVIDER)
+
     def failed(self, reason: str) -> None:
         """Note that the gateway did not answer: for a while calls go to the providers."""
         now = time.monotonic()
@@ -83,11 +95,3 @@ class Route:
 
 def _covers(pattern: str, name: str) -> bool:
     return pattern.startswith("*.") and ("." + name).endswith(pattern[1:])
-
-
-def of_nobody(status: int, headers: Mapping[str, str]) -> bool:
-    """Tell whether an answer is neither the provider's nor a decision of the gateway's.
-
-    The gateway marks all its answers; what carries no mark came from something else at its address.
-    """
-    return headers.get(ANSWER_HEADER) == "error" or (status >= 400 and ANSWER_HEADER not in headers)
