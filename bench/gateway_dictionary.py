@@ -114,8 +114,9 @@ class Writer:
         return glue.join(sentences)
 
     def _head(self, kind: str) -> dict[str, Any]:
-        return {"id": "chatcmpl-" + self._token(29), "object": kind, "created": self.chance.randint(17 * 10**8, 19 * 10**8),
-                "model": self.chance.choice(MODELS)}  # fmt: skip
+        created = self.chance.randint(17 * 10**8, 19 * 10**8)
+        model = self.chance.choice(MODELS)
+        return {"id": "chatcmpl-" + self._token(29), "object": kind, "created": created, "model": model}
 
     def chat(self, content: str) -> tuple[str, bytes]:
         count = len(content) // 4
@@ -125,8 +126,8 @@ class Writer:
         usage: dict[str, Any] = {"prompt_tokens": asked, "completion_tokens": count, "total_tokens": asked + count}
         if self.chance.random() < 0.7:
             usage["prompt_tokens_details"] = {"cached_tokens": 0, "audio_tokens": 0}
-            usage["completion_tokens_details"] = {"reasoning_tokens": 0, "audio_tokens": 0,
-                                                  "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}  # fmt: skip
+            names = ("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
+            usage["completion_tokens_details"] = dict.fromkeys(names, 0)
         body = {**self._head("chat.completion"), "choices": [choice], "usage": usage}
         if self.chance.random() < 0.7:
             body |= {"service_tier": "default", "system_fingerprint": "fp_" + self._token(10).lower()}
@@ -146,7 +147,8 @@ class Writer:
 
     def anthropic(self, content: str) -> tuple[str, bytes]:
         usage = {"input_tokens": self.chance.randint(20, 900), "cache_creation_input_tokens": 0,
-                 "cache_read_input_tokens": 0, "output_tokens": len(content) // 4, "service_tier": "standard"}  # fmt: skip
+                 "cache_read_input_tokens": 0, "output_tokens": len(content) // 4,
+                 "service_tier": "standard"}  # fmt: skip
         body = {"model": "claude-sonnet-4-20250514", "id": "msg_" + self._token(24), "type": "message",
                 "role": "assistant", "content": [{"type": "text", "text": content}], "stop_reason": "end_turn",
                 "stop_sequence": None, "usage": usage}  # fmt: skip
@@ -172,7 +174,8 @@ class Writer:
         image = {"url": f"https://v3.fal.media/files/panda/{self._token(21)}.jpg", "width": 1024, "height": 768,
                  "content_type": "image/jpeg"}  # fmt: skip
         result = {"images": [image], "timings": {"inference": self.chance.random()},
-                  "seed": self.chance.randrange(2**32), "has_nsfw_concepts": [False], "prompt": content[:200]}  # fmt: skip
+                  "seed": self.chance.randrange(2**32), "has_nsfw_concepts": [False],
+                  "prompt": content[:200]}  # fmt: skip
         return "application/json", json.dumps([json.dumps(part) for part in (submitted, status, result)]).encode()
 
     def answers(self, count: int) -> Iterator[tuple[str, str, bytes]]:

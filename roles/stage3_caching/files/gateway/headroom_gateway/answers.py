@@ -25,6 +25,13 @@ _HELD_BACK = frozenset(("content_filter", "safety", "recitation", "blocklist", "
 
 def why_not(answer: str, head: Head, body: bytes) -> str:
     """Judge a whole answer that arrived to its end. `answer` is the route's word for what it must look like."""
+    try:
+        return _why_not(answer, head, body)
+    except (AttributeError, TypeError, KeyError):
+        return "of another shape"
+
+
+def _why_not(answer: str, head: Head, body: bytes) -> str:
     if head.status != 200:
         return f"status {head.status}"
     if head.header(b"content-encoding") not in (b"", b"identity"):

@@ -47,6 +47,7 @@ class Job:
     submitted: bytes
     began: float
     clients: int = 1
+    generation: int = 0
     status: bytes = b""
     result: Entry | None = None
 
@@ -239,7 +240,8 @@ class FalCalls:
         if reason := answers.why_not("fal_submit", head, body):
             self._metrics.count("not_kept_total", call.provider.name, reason)
             return
-        job = Job(plan.key, call.provider.name, call.route, body, time.time())
+        provider = call.provider.name
+        job = Job(plan.key, provider, call.route, body, time.time(), generation=self._store.generation(provider))
         ticket = self._ticket(job, plan.credential)
         self._remember(ticket, job)
         self._open[plan.key] = ticket
@@ -272,6 +274,6 @@ class FalCalls:
         job.result = entry
         self._close(job)
         whole = Entry(entry.stored, entry.fresh_until, entry.headers, to_body(job))
-        if len(whole.body) <= self._limit:
+        if len(whole.body) <= self._limit and job.generation == self._store.generation(job.provider):
             await self._store.put(job.provider, job.key, whole, keep)
             self._metrics.count("kept_total", job.provider)

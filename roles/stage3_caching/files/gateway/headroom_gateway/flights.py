@@ -66,7 +66,7 @@ class Flights:
             elif not framed:
                 self._metrics.count("not_kept_total", call.provider.name, "length not known")
             else:
-                await keep(flight.head, flight.body())
+                await self._keep(call, flight, keep)
         except (UpstreamError, Busy) as error:
             await self._fall_back(call, flight, stale, error)
         except asyncio.CancelledError:
@@ -77,6 +77,14 @@ class Flights:
             flight.fail(UpstreamError(f"fault in the gateway: {type(error).__name__}"))
         finally:
             self._free(plan.key, flight)
+
+    async def _keep(self, call: Call, flight: Flight, keep: Keep) -> None:
+        assert flight.head is not None
+        try:
+            await keep(flight.head, flight.body())
+        except Exception:
+            # The answer is with its clients, or on its way to them: they must not suffer.
+            log.exception("an answer of %s could not be kept", call.provider.name)
 
     async def _carry(self, call: Call, plan: Plan, flight: Flight, stale: Entry | None) -> bool:
         async with self._exchange.ask(call, plan, plain(call.request)) as answer:

@@ -40,7 +40,7 @@ def from_bytes(data: bytes) -> Piece | None:
     """Read a stored piece; None when it is none."""
     try:
         item, envelope, usage = json.loads(data)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
     return Piece(item, envelope, usage)
 

@@ -20,6 +20,11 @@ ANSWERS = frozenset(
 )
 
 
+FAL_KEEPS_SECONDS = 7 * 86400.0
+"""How long Fal keeps a picture at least (https://docs.fal.ai/model-apis/faq): an answer that names one must be gone by
+then."""
+
+
 class PolicyError(Exception):
     """The policy file says something that has no meaning; the message says what and where."""
 
@@ -229,6 +234,9 @@ def _route(name: str, table: dict[str, Any], where: str) -> Route:
         "variants": table["variants"],
         "status_seconds": float(table.get("status_seconds", 0.0)),
     }
+    names_pictures = table["answer"].startswith("fal_") and table["method"] == "POST"
+    if names_pictures and ready["ttl"] + ready["grace"] > FAL_KEEPS_SECONDS:
+        raise PolicyError(f"{where}: ttl_hours + grace_hours must stay below the 168 for which Fal keeps pictures")
     known = {"path", "ttl_hours", "grace_hours", *ready} - {"name", "ttl", "grace"}
     if unknown := sorted(set(table) - known):
         raise PolicyError(f"{where}: there is no setting {', '.join(unknown)}")

@@ -21,8 +21,8 @@ from headroom_gateway.upstream import Upstream
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 8.0
-"""For answers under way when the container stops; Docker kills after 10 s."""
+STOP_SECONDS = 25.0
+"""For answers under way when the container stops: less than the stop_grace_period that the role gives it (30 s)."""
 
 
 def build(settings: Settings, policy: Policy) -> tuple[Gateway, Server, Store]:
