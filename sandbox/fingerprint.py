@@ -18,9 +18,9 @@ from sandbox.process import SandboxError, say
 from sandbox.state import Instance
 
 # What is compared of a container. Its identity is added where it must not even have been restarted.
-SETTINGS = ("limit", "limit_with_swap", "reservation", "commands")
+SETTINGS = ("image", "limit", "limit_with_swap", "reservation", "commands")
 IDENTITY = ("id", "started")
-REDIS_SETTINGS = ("maxmemory", "maxmemory-policy", "maxmemory-samples")
+COUNTERS = ("evicted_keys", "used_memory", "redis_version")
 
 
 def measure(instance: Instance, project: str) -> dict[str, Any]:
@@ -30,10 +30,11 @@ def measure(instance: Instance, project: str) -> dict[str, Any]:
 
 
 def take(instance: Instance, project: str, folder: str) -> dict[str, Any]:
-    """Return checksums and modes of all files below `folder` and what runs in the project."""
+    """Return checksums of all files below `folder` and /etc, what runs in the project, and the kernel's values."""
     listing = ssh.execute(
         instance,
-        f"find {folder} -type f -printf '%m ' -exec sha256sum {{}} \\; | sort -k3; ls -A /etc/sysctl.d",
+        f"find {folder} /etc -type f -printf '%m ' -exec sha256sum {{}} \\; | sort -k3; "
+        "find /etc -type l -printf '%p -> %l\\n' | sort",
     )
     seen = measure(instance, project)
     for entry in seen["containers"]:
@@ -45,7 +46,8 @@ def take(instance: Instance, project: str, folder: str) -> dict[str, Any]:
         "containers": {
             entry["service"]: {key: entry[key] for key in SETTINGS + IDENTITY} for entry in seen["containers"]
         },
-        "redis": {key: value for key, value in seen["redis"].items() if key in REDIS_SETTINGS},
+        "redis": {key: value for key, value in seen["redis"].items() if key not in COUNTERS},
+        "kernel": seen["kernel"],
     }
 
 
@@ -56,9 +58,13 @@ def differences(before: dict[str, Any], after: dict[str, Any], same_containers: 
         old, new = before["containers"].get(service, {}), after["containers"].get(service, {})
         keys = SETTINGS + IDENTITY if same_containers else SETTINGS
         found += [f"{service} {key}: {old.get(key)} -> {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
-    for key in REDIS_SETTINGS:
-        if before["redis"].get(key) != after["redis"].get(key):
-            found.append(f"redis {key}: {before['redis'].get(key)} -> {after['redis'].get(key)}")
+    for part in ("redis", "kernel"):
+        old, new = before[part], after[part]
+        found += [
+            f"{part} {key}: {old.get(key)} -> {new.get(key)}"
+            for key in sorted(old.keys() | new.keys())
+            if old.get(key) != new.get(key)
+        ]
     return found
 
 

@@ -23,6 +23,13 @@ FILES = {
     "limit_with_swap": "memory.swap.max" if V2 else "memory.memsw.limit_in_bytes",
     "reservation": "memory.low" if V2 else "memory.soft_limit_in_bytes",
 }
+KERNEL = (
+    "proc/sys/vm/*",
+    "proc/sys/net/core/*",
+    "proc/sys/net/ipv4/tcp_*",
+    "proc/sys/kernel/*_max",
+    "sys/kernel/mm/transparent_hugepage/*",
+)
 UNLIMITED = 2**60  # version 1 writes "no limit" as the largest page-aligned number
 
 
@@ -75,6 +82,7 @@ def containers(project: str) -> list[dict[str, Any]]:
             {
                 "service": item["Config"]["Labels"]["com.docker.compose.service"],
                 "id": item["Id"],
+                "image": item["Image"],
                 "started": state["StartedAt"],
                 "restarts": item["RestartCount"],
                 "health": (state.get("Health") or {}).get("Status", "none"),
@@ -86,14 +94,19 @@ def containers(project: str) -> list[dict[str, Any]]:
 
 
 def redis_settings(container: str) -> dict[str, str]:
-    """Return maxmemory, policy and the counters of keys lost or refused."""
-    reply = output("docker", "exec", container, "redis-cli", "config", "get", "maxmemory*").split("\n")
-    settings = dict(zip(reply[::2], reply[1::2]))
+    """Return all parameters of CONFIG GET."""
+    reply = output("docker", "exec", container, "redis-cli", "config", "get", "*").split("\n")
+    return dict(zip(reply[::2], reply[1::2]))
+
+
+def redis_counters(container: str) -> dict[str, str]:
+    """Return the version, the memory in use and the counter of evicted keys."""
+    found = {}
     for line in output("docker", "exec", container, "redis-cli", "info", "all").splitlines():
         name, _colon, value = line.partition(":")
         if name in ("evicted_keys", "used_memory", "redis_version"):
-            settings[name] = value
-    return settings
+            found[name] = value
+    return found
 
 
 def host() -> dict[str, int]:
@@ -107,13 +120,26 @@ def host() -> dict[str, int]:
     return {"total": meminfo["MemTotal"], "used": meminfo["MemTotal"] - meminfo["MemAvailable"]}
 
 
+def kernel() -> dict[str, str]:
+    """Return the host's settings of memory and network, huge pages, and swap in use; by the kernel's file."""
+    found = {"/proc/swaps": " ".join(line.split()[0] for line in Path("/proc/swaps").read_text().splitlines()[1:])}
+    for entry in KERNEL:
+        for path in sorted(Path("/").glob(entry)):
+            try:
+                found[str(path)] = " ".join(path.read_text().split())
+            except OSError:  # some can only be written
+                continue
+    return found
+
+
 def probe(project: str) -> dict[str, Any]:
     running = containers(project)
     stores = [entry["id"] for entry in running if entry["service"] == "redis"]
     return {
         "host": host(),
         "containers": running,
-        "redis": redis_settings(stores[0]) if stores else {},
+        "redis": {**redis_settings(stores[0]), **redis_counters(stores[0])} if stores else {},
+        "kernel": kernel(),
     }
 
 
