@@ -154,7 +154,10 @@ def _result(
         "reloaded": task.reloaded,
         "restarted": task.restarted,
         "validated_by": checked,
-        "memory": {"before": dict(memory), "after": docker_share.measure() if changed else dict(memory)},
+        "memory": {
+            "before": dict(memory),
+            "after": docker_share.measure() if changed and not task.check_mode else dict(memory),
+        },
         "diff": [{"before_header": path, "after_header": path, "before": before, "after": after}]
         if texts[0] != texts[1]
         else [],

@@ -136,7 +136,10 @@ def _result(
         "changed": changed,
         "file": task.file,
         "settings": rows,
-        "figures": {"before": dict(figures), "after": _figures(task) if changed else dict(figures)},
+        "figures": {
+            "before": dict(figures),
+            "after": _figures(task) if changed and not task.check_mode else dict(figures),
+        },
         "diff": [{"before_header": task.file, "after_header": task.file, "before": texts[0], "after": texts[1]}]
         if before != after
         else [],
