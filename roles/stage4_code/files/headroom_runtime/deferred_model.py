@@ -11,7 +11,7 @@ import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from types import ModuleType
     from typing import Any
 
@@ -20,6 +20,8 @@ LOCK_SECONDS = 10.0
 """A build that waits longer for another thread's goes ahead, as it would without the lock: two threads that wait for
 each other (one of them for an import) must not wait for ever."""
 
+SHARED = 3
+"""Fields of one model that hold the same other model: worth building that one by itself."""
 DEEPEST = 10
 """Builds within builds; a model that is met deeper down becomes part of the one that holds it."""
 
@@ -29,6 +31,30 @@ def same_names(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     if one is other:
         return True
     return len(one) == len(other) and all(name in other and other[name] is value for name, value in one.items())
+
+
+def models_in(annotation: Any) -> Iterable[Any]:
+    """The classes that an annotation mentions, once each."""
+    found: set[Any] = set()
+    left = [annotation]
+    while left:
+        one = left.pop()
+        inner = getattr(one, "__args__", ())
+        if inner:
+            left.extend(inner)
+        elif isinstance(one, type):
+            found.add(one)
+    return found
+
+
+def most_common(models: list[Any]) -> Any:
+    """The model that is there most often, at least SHARED times; None where there is none."""
+    counts: dict[Any, int] = {}
+    for model in models:
+        if NAMESPACE in vars(model):
+            counts[model] = counts.get(model, 0) + 1
+    best = max(counts, key=lambda model: counts[model], default=None)
+    return best if best is not None and counts[best] >= SHARED else None
 
 
 def remembered(cls: Any) -> Mapping[str, Any] | None:
@@ -101,10 +127,12 @@ class Parts:
         self._typevars_map = _generics.get_model_typevars_map
         self._holds_name = _unresolved(_generics)
         self._unpack = self.construction.unpack_lenient_weakvaluedict
-        self._rebuild_fields = getattr(_fields, "rebuild_model_fields", None)  # pydantic 2.11 and later
-        self._resolver = getattr(sys.modules.get("pydantic._internal._namespace_utils"), "NsResolver", None)  # 2.10
+        self._rebuild_fields: Any = getattr(_fields, "rebuild_model_fields", None)  # pydantic 2.11 and later
+        self._resolver: Any = getattr(
+            sys.modules.get("pydantic._internal._namespace_utils"), "NsResolver", None
+        )  # 2.10
         self.resolves_by_frame = self._rebuild_fields is not None
-        self._fields_only = _fields_only(self.generate_schema) if self._rebuild_fields is None else None
+        self._fields_only: Any = _fields_only(self.generate_schema) if self._rebuild_fields is None else None
         self._last: Mapping[str, Any] = {}
         self._lazy = _lazy_stand_in(self)
         self._signature = _lazy_signature(self)
@@ -176,9 +204,9 @@ class Parts:
         config = self._config(cls.model_config, check=False)
         resolver = self._resolver(parent_namespace=namespace)
         named: dict[str, Any] = {"ns_resolver": resolver, "typevars_map": self._typevars_map(cls)}
-        if "config_wrapper" in self._rebuild_fields.__code__.co_varnames:  # type: ignore[union-attr]
+        if "config_wrapper" in self._rebuild_fields.__code__.co_varnames:
             named["config_wrapper"] = config  # 2.12
-        made = self._rebuild_fields(cls, **named)  # type: ignore[misc]
+        made = self._rebuild_fields(cls, **named)
         if isinstance(made, tuple):  # 2.13: with what is known of extra fields
             cls.__pydantic_fields__, cls.__pydantic_extra_info__ = made
         else:
@@ -208,6 +236,19 @@ class Parts:
         if self.current.namespaces and self.current.namespaces[-1] is namespace:
             return
         self.complete(cls)
+
+    def complete_shared_part(self, cls: Any) -> None:
+        """Build first the postponed model that most of this one's fields hold.
+
+        It then is one part of this one, not one more copy, and most likely the one that is used by itself next: of
+        aiogram's Update that is Message. One step only: the parts of the part are not built by themselves.
+        """
+        if len(self.current.classes) > 1 and remembered(self.current.classes[-2]) is not None:
+            return
+        fields = getattr(cls, "__pydantic_fields__", None) or cls.model_fields
+        shared = most_common([model for field in fields.values() for model in models_in(field.annotation)])
+        if shared is not None and shared not in self.current.classes:
+            self.complete(shared)
 
     def complete(self, cls: Any) -> None:
         """Build a deferred model now; whether that worked is in its `__pydantic_complete__`."""
@@ -313,6 +354,6 @@ def _lazy_signature(parts: Parts) -> Any:
                 raise AttributeError("__signature__")
             cls = self._cls
             found = _found(cls, "__signature__", parts, self)
-            return super(cls, cls).__signature__ if found is self else getattr(cls, "__signature__")  # noqa: B009
+            return getattr(super(cls, cls) if found is self else cls, "__signature__")  # noqa: B009
 
     return LazySignature

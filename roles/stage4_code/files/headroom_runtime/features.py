@@ -44,6 +44,31 @@ FEATURES = {
         },
         {"idle": 20.0, "freeze": True},
     ),
+    "images": Feature(
+        "headroom_runtime.images",
+        {"PIL.ImageFile": "cap", "PIL.JpegImagePlugin": "draft_before_load"},
+        {"pixels": -1, "draft": False},
+    ),
+    "http": Feature(
+        "headroom_runtime.http",
+        {
+            "httpx._transports.default": "share_contexts",
+            "httpx2._transports.default": "share_contexts",
+            "requests.adapters": "limit_waiting",
+            "requests.api": "keep_connections",
+        },
+        {"connect": 10.0, "read": 300.0, "keep": 3.0},
+    ),
+    "api": Feature(
+        "headroom_runtime.api",
+        {
+            "starlette.applications": "wrap_applications",
+            "fastapi.applications": "wrap_applications",
+            "aiogram.dispatcher.dispatcher": "count_updates",
+        },
+        {"min_size": 1024, "level": 5, "counters": "", "users": "", "user_header": "", "user_query": ""},
+    ),
+    "tempfiles": Feature("headroom_runtime.tempfiles", {"rq.worker": "folder_for_each_job"}, {}),
 }
 
 

@@ -87,6 +87,8 @@ def _patch_rebuild(base: Any, parts: deferred_model.Parts) -> None:
         if known is not None and (not force or _types_namespace is None):
             _types_namespace = known
         with parts.building(cls, _types_namespace):
+            if known is not None:
+                _complete_shared_part(cls, parts)
             done = original(
                 cls,
                 force=force,
@@ -136,11 +138,18 @@ def _patch_nested_schemas(base: Any, parts: deferred_model.Parts) -> None:
         return
     outer = base.__get_pydantic_core_schema__.__func__
 
-    def __get_pydantic_core_schema__(cls: Any, source: Any, handler: Any, /) -> Any:  # noqa: N807
+    def __get_pydantic_core_schema__(cls: Any, source: Any, handler: Any, /) -> Any:
         _complete_before(cls, parts)
         return outer(cls, source, handler)
 
     base.__get_pydantic_core_schema__ = classmethod(__get_pydantic_core_schema__)
+
+
+def _complete_shared_part(cls: Any, parts: deferred_model.Parts) -> None:
+    try:
+        parts.complete_shared_part(cls)
+    except Exception as error:
+        say(f"{cls.__qualname__} is built in one piece", error)
 
 
 def _complete_before(cls: Any, parts: deferred_model.Parts) -> None:

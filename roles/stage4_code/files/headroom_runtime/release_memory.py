@@ -38,7 +38,7 @@ _trim: Callable[[int], int] | None = None
 
 
 def should_release(used: float, interval: float, since_release: float) -> bool:
-    """Whether to release now: `used` CPU seconds in the last `interval` seconds, `since_release` since the last time."""
+    """Whether to release now: `used` CPU seconds in the last `interval` seconds, `since_release` since a release."""
     return used <= BUSY_SHARE * interval and since_release >= WORTH_SECONDS
 
 

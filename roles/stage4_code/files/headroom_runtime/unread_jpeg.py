@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A JPEG that has been opened, and perhaps converted, and not been decoded yet: part of `images`."""
+
+from __future__ import annotations
+
+import io
+
+from headroom_runtime.images import draft_scale
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def unread_class() -> Any:
+    """The class, made when Pillow has been imported."""
+    import PIL.Image
+
+    Image: Any = PIL.Image
+
+    class UnreadJpeg(Image.Image):  # type: ignore[misc]
+        """Becomes an ordinary `Image.Image` as soon as anything but `resize` and `thumbnail` wants its pixels.
+
+        It holds the file's bytes, so that it does not matter what becomes of the file or of the image it came from.
+        """
+
+        _file: bytes
+
+        @staticmethod
+        def can_stand_for(image: Any) -> bool:
+            """Whether nothing has been decoded or drafted, and the colours need no more than a plain conversion."""
+            return (
+                image.format == "JPEG"
+                and len(image.tile) == 1
+                and not image.decoderconfig
+                and image.mode in ("RGB", "L")
+                and getattr(image, "_im", None) is None
+            )
+
+        @classmethod
+        def of(cls, image: Any, mode: str) -> Any:
+            """The image in this mode, its file read and its position put back."""
+            made = cls()
+            made._file = _content(image.fp)
+            made._size = image.size
+            if hasattr(made, "_mode"):
+                made._mode = mode
+            else:
+                made.mode = mode  # Pillow before 10.1
+            made.info = image.info.copy()
+            return made
+
+        def load(self) -> Any:
+            """Decode the whole picture."""
+            self._become(self._open(None))
+            return self.load()
+
+        def resize(self, size: Any, resample: Any = None, box: Any = None, reducing_gap: Any = None) -> Any:
+            """As `Image.resize`; what is decoded may be smaller than the picture is."""
+            size = tuple(size)
+            if box is not None or resample == Image.NEAREST or draft_scale(*self.size, size) == 1:
+                self.load()
+                return self.resize(size, resample, box, reducing_gap)
+            opened, region = self._open(size)
+            resized = opened.resize(size, resample, box=region, reducing_gap=reducing_gap)
+            resized.info = self.info.copy()
+            return resized
+
+        def thumbnail(self, size: Any, resample: Any = Image.BICUBIC, reducing_gap: Any = 2.0) -> None:
+            """As `Image.thumbnail`."""
+            if reducing_gap is None:
+                self.load()
+                self.thumbnail(size, resample, reducing_gap)
+                return
+            opened = Image.open(io.BytesIO(self._file))
+            opened.thumbnail(size, resample, reducing_gap)
+            self._become(opened if opened.mode == self.mode else opened.convert(self.mode))
+
+        def _open(self, size: Any) -> Any:
+            """The picture, decoded, in the mode: whole, or with the region of it that is the picture."""
+            opened: Any = Image.open(io.BytesIO(self._file))
+            region = None
+            if size is not None:
+                drafted = opened.draft(None, (size[0] * 2, size[1] * 2))
+                region = drafted[1] if drafted else (0, 0, *opened.size)
+            opened.load()
+            converted = opened if opened.mode == self.mode else Image.Image.convert(opened, self.mode)
+            return converted if size is None else (converted, region)
+
+        def _become(self, image: Any) -> None:
+            image.load()
+            self.__class__ = Image.Image  # type: ignore[assignment]
+            del self._file
+            self.im = image.im
+            self._size = image.size
+
+    return UnreadJpeg
+
+
+def _content(stream: Any) -> bytes:
+    if type(stream) is io.BytesIO:
+        return stream.getvalue()  # The bytes that it was made of: no copy.
+    position = stream.tell()
+    try:
+        stream.seek(0)
+        return bytes(stream.read())
+    finally:
+        stream.seek(position)
