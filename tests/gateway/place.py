@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "roles/stage3_caching/files/gateway"
+sys.path.insert(0, str(PACKAGE))
+
+from headroom_gateway.policy import load, merged  # noqa: E402
+
 START_SECONDS = 20.0
 LOOPBACK = "127.0.0.1"
 
@@ -105,7 +110,8 @@ class Redis:
     def start(self) -> None:
         self.process = Process(
             ["redis-server", "--port", str(self.port), "--bind", LOOPBACK, "--save", "", "--appendonly", "no",
-             "--dir", str(self.folder), "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lfu",
+             "--dir", str(self.folder), "--enable-protected-configs", "yes",
+             "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lfu",
              "--hash-max-listpack-value", "512", "--hash-max-listpack-entries", "128", *self.options],
             log=self.folder / "redis.log",
         )  # fmt: skip
@@ -177,7 +183,7 @@ class Gateway:
         self.port = free_port()
         self.log = folder / "gateway.log"
         path = folder / "policy.toml"
-        path.write_text(sent_to(providers.port) + policy)
+        path.write_text(toml(merged(sent_to(providers.port), tomllib.loads(policy))))
         self.environment = {
             "HEADROOM_GATEWAY_LISTEN": f"{LOOPBACK}:{self.port}",
             "HEADROOM_GATEWAY_REDIS_URL": redis_url,
@@ -211,6 +217,14 @@ class Gateway:
                     return float(text.rpartition(" ")[2])
         return 0.0
 
+    def wait_for_metric(self, line: str, value: float, seconds: float) -> None:
+        """Wait until a line of /metrics has a value. Raises RuntimeError when it does not come to have it."""
+        deadline = time.monotonic() + seconds
+        while self.metric(line) != value:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{line} is {self.metric(line):g}, not {value:g}, after {seconds:g} s")
+            time.sleep(0.1)
+
     def resident_bytes(self) -> int:
         for text in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if text.startswith("VmRSS:"):
@@ -218,12 +232,20 @@ class Gateway:
         raise RuntimeError("the gateway is gone")
 
 
-def sent_to(port: int) -> str:
+def sent_to(port: int) -> dict[str, Any]:
     """Return a policy that sends every provider's calls to a port of this machine."""
-    sys.path.insert(0, str(PACKAGE))
-    from headroom_gateway.policy import load
+    return {"providers": {name: {"address": f"{LOOPBACK}:{port}"} for name in load().providers}}
 
-    return "".join(f'[providers.{name}]\naddress = "{LOOPBACK}:{port}"\n' for name in load().providers)
+
+def toml(table: dict[str, Any], path: str = "") -> str:
+    """Write tables of plain values as TOML, where these look as they do in JSON."""
+    values = "".join(f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in table.items()
+                     if not isinstance(value, dict))  # fmt: skip
+    text = f"[{path}]\n{values}" if path and values else values
+    for name, value in table.items():
+        if isinstance(value, dict):
+            text += toml(value, f"{path}.{json.dumps(name)}" if path else json.dumps(name))
+    return text
 
 
 @contextlib.contextmanager

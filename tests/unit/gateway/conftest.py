@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[3] / "roles/stage3_caching/files/gate
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(PACKAGE))
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036
     # The image has a newer Python; ansible-test may be run with an older one.
     collect_ignore_glob = ["test_*.py"]
 

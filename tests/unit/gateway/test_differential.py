@@ -274,7 +274,7 @@ values = st.recursive(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.dictionaries(st.text(), objects, max_size=4), st.dictionaries(st.text(), objects, max_size=4))
+@given(st.dictionaries(st.text(), values, max_size=4), st.dictionaries(st.text(), values, max_size=4))
 def test_any_two_bodies(one, other):
     from headroom_gateway import key
 

@@ -249,6 +249,8 @@ class FalCalls:
     async def _keep_status(self, call: Call, plan: Plan, job: Job | None, head: Head, body: bytes) -> None:
         assert call.route is not None
         if head.status not in (200, 202):
+            if job is not None and head.status in (404, 410, 422):
+                self._close(job)  # Fal knows nothing of it any more
             return
         fields = _fields(body)
         if job is not None and fields.get("status") == "COMPLETED":

@@ -26,7 +26,10 @@ def _write(value: Any) -> bytes:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Piece:
-    """The answer to one item: its own part, the rest of the answer around it, and its share of the tokens."""
+    """The answer to one item: its own part, the rest of the answer around it, and its share of the tokens.
+
+    In the rest, items and tokens are null: the order of the fields stays the provider's.
+    """
 
     item: Any
     envelope: dict[str, Any]
@@ -74,15 +77,21 @@ def take_apart(answer: bytes, asked: Sequence[Any], shape: Items) -> list[Piece]
         return None
     if not isinstance(fields, dict) or fields.get("error"):
         return None
-    found = fields.pop(shape.response, None)
+    found = fields.get(shape.response)
     if not isinstance(found, list) or len(found) != len(asked) or not all(isinstance(item, dict) for item in found):
         return None
     if shape.index:
         found.sort(key=lambda item: item.get(shape.index, 0))
-        if [item.pop(shape.index, None) for item in found] != list(range(len(asked))):
+        if [item.get(shape.index) for item in found] != list(range(len(asked))):
             return None
     weights = [len(item) for item in asked]
-    usage = fields.pop("usage", None)
+    usage = fields.get("usage")
+    fields[shape.response] = None
+    if "usage" in fields:
+        fields["usage"] = None
+    for item in found:
+        if shape.index:
+            item[shape.index] = 0
     shares = _shares(usage if isinstance(usage, dict) else {}, weights)
     return [Piece(item, fields, share) for item, share in zip(found, shares, strict=True)]
 

@@ -55,6 +55,7 @@ class _Connection(asyncio.Protocol):
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self.open = False
+        self.blamed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -128,10 +129,12 @@ class RedisLink:
         if connection is None:
             return None
         replies = await connection.send(commands, seconds or self._seconds)
-        if replies is None:
-            self._failed()
-        else:
+        if replies is not None:
             self._failures = 0
+        elif not connection.blamed:
+            # All that waited on one connection fail together: that is one failure.
+            connection.blamed = True
+            self._failed()
         return replies
 
     async def close(self) -> None:

@@ -194,6 +194,8 @@ class Connection(asyncio.Protocol):
     # Answering.
 
     def _accept(self, body: bytes | None, rest: AsyncIterator[bytes] | None) -> None:
+        if self._parser.should_upgrade():
+            return  # data_received is told so next, and refuses
         method = self._parser.get_method().decode("ascii")
         version = self._parser.get_http_version()
         request = Request(method, self._target, self._headers, body, rest)
