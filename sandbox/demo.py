@@ -26,7 +26,7 @@ from sandbox.stack_images import PROJECT
 from sandbox.state import Instance
 from sandbox.table import comparison
 
-STAGES = ("stage1",)
+STAGES = ("stage1", "stage2", "stage3", "stage4")
 LOAD_SECONDS = 25
 GUARD_SECONDS = 20  # enough to see the watch at work; a real host is given a minute
 SEED = 1
@@ -133,8 +133,8 @@ def run(options: argparse.Namespace) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bin/demo", description=__doc__)
-    last = len(STAGES)
-    parser.add_argument("--stage", type=int, choices=range(1, last + 1), default=last, help="up to this stage")
+    stages = range(1, len(STAGES) + 1)
+    parser.add_argument("--stage", type=int, choices=stages, default=1, help="up to this stage (default: %(default)s)")
     parser.add_argument("--users", type=int, default=5, help="simulated users (default: %(default)s)")
     parser.add_argument("--host", choices=host.KINDS, default="container", help="kind of throwaway host")
     parser.add_argument("--keep", action="store_true", help="leave the host running afterwards")

@@ -26,6 +26,7 @@ from sandbox.stack.deploy import wait_until_healthy
 GUARD_SECONDS = 60
 WATCH = "TASK [smallhost.headroom.rollout : Watch the stack]"
 REDIS = "docker exec imagebot-redis redis-cli"
+BUSY = "local n = 0 for i = 1, 2000000 do n = n + i end return n"
 
 
 def services(**changes: dict[str, Any]) -> list[dict[str, Any]]:
@@ -47,22 +48,27 @@ class Fault:
 
 FAULTS = {
     # Above what the worker needs while it waits, below what a job needs: Docker goes on calling the container well.
+    # Nobody asks for pictures before, because cgroup v1 refuses a limit below what is in use (v2 would kill at once).
     "killed_work_horse": Fault(
         ["The kernel killed", "worker-image", "limit is 70.0 MB"],
         {
             "headroom_limit_fit": "force",
             "headroom_services": services(bot={"memory": "500M"}, api={"memory": "500M"}, worker={"memory": "70M"}),
         },
-        mix="pictures",
+        inject="for n in 1 2 3; do curl -fsS -H 'Content-Type: application/json' "
+        '-d \'{"chat_id": 1, "prompt": "a quiet harbour"}\' http://127.0.0.1:8000/api/jobs; done',
+        mix="talk",
     ),
     "unhealthy_api": Fault(
         ["api", "unhealthy"],
         inject="docker exec --user 0 imagebot-api sh -c 'chmod 0 $(command -v curl)'",
         mend="docker exec --user 0 imagebot-api sh -c 'chmod 755 /usr/bin/curl'",
     ),
+    # Its Redis is busy with scripts of some 20 ms, so each answer that asks Redis waits.
     "slow_api": Fault(
-        ["service api answers", "times as slowly as before"],
-        {"headroom_services": services(api={"cpus": 0.15})},
+        ["ervice api answers", "times as slowly as before"],
+        inject=f"(timeout 100 {REDIS} -r 10000 eval '{BUSY}' 0 > /dev/null 2>&1 &)",
+        mend="pkill -f 10000",
     ),
     "stopped_worker": Fault(
         ["worker-image"], inject="docker stop imagebot-worker-image", mend="docker start imagebot-worker-image"
@@ -123,6 +129,14 @@ def test_a_fault_while_the_stage_settles(instance, tmp_path, name):
     assert runs(instance)[-1]["outcome"] == "undone"
     assert differences(before, instance) == []
     assert ssh.execute(instance, "ls /var/lib/headroom/*/undo.json 2> /dev/null || true") == ""
+
+
+def test_without_a_fault_it_passes(instance, tmp_path):
+    with users(instance, tmp_path):
+        time.sleep(5)
+        code, output = stage(instance, tmp_path, {}, lambda: None)
+    assert code == 0, output
+    assert runs(instance)[-1]["outcome"] == "passed", output
 
 
 def test_nobody_there_is_inconclusive_and_stays(instance, tmp_path):
