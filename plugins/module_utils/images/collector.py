@@ -155,7 +155,7 @@ def behind(names: Iterable[str], depends: Callable[[str], str]) -> set[str]:
         seen.add(name)
         for entry in re.split("[,|]", depends(name)):
             other = entry.strip().split(" ")[0].split(":")[0]
-            if other.endswith("-dev"):
+            if re.search("-dev(-[a-z]+)?$", other):
                 todo.append(other)
             elif re.match("lib.*[0-9]", other):
                 found.add(other)
@@ -201,6 +201,17 @@ def _dpkg_state() -> list[int] | None:
     return [status.st_size, int(status.st_mtime)]
 
 
+def _named_before(home: str) -> set[str]:
+    """The packages that earlier installations need, so that one list has all."""
+    found: set[str] = set()
+    for number in os.listdir(home):
+        path = os.path.join(home, number, NOTES, "packages")
+        if os.path.isfile(path):
+            with open(path) as stream:
+                found.update(stream.read().split())
+    return found
+
+
 def after(number: str, development: Sequence[str]) -> None:
     """Copy what has come, and name the packages that it needs."""
     with open(HOME + "/before.json") as stream:
@@ -222,7 +233,7 @@ def after(number: str, development: Sequence[str]) -> None:
     for path in kept:
         copy("/" + path, os.path.join(goal, path), os.getuid())
     binaries = ["/" + path for path in kept if not os.path.islink("/" + path) and is_binary("/" + path)]
-    needed = behind(development, _depends)
+    needed = behind(development, _depends) | _named_before(HOME)
     for start in range(0, len(binaries), 200):
         argv = ["ldd", *binaries[start : start + 200]]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -145,6 +145,8 @@ def _step(entry: Instruction) -> Step:
     works = [part for part in parts if not shell.uses_apt(part)]
     makes = any(shell.installs(part) or shell.compiles(part) for part in works)
     apt = any(shell.apt_install(part.strip()) for part in parts)
+    if chain and all(shell.is_housekeeping(part) for part in chain):
+        return Step("apt", entry, tuple(chain))
     if makes and apt:
         if chain is None or any(shell.is_stateful(part) for part in chain):
             raise CannotRewrite(
@@ -200,34 +202,38 @@ def _only_packages(step: Step) -> bool:
 
 def _united(recipes: Sequence[Recipe]) -> list[Recipe]:
     """The recipes with the beginning of one of them, which has the Debian packages of all."""
-    leader = next((entry for entry in recipes if any(step.kind == "apt" for step in entry.steps)), recipes[0])
-    packages: list[str] = []
-    for recipe in recipes:
-        for step in recipe.steps[: recipe.last + 1]:
-            for part in step.commands if step.kind == "apt" else ():
-                found = shell.apt_install(part)
-                packages += [name for name in (found.packages if found else ()) if name not in packages]
-    beginning, placed = [], False
+    installs = [(recipe, step, found) for recipe in recipes for step, found in _apt_installs(recipe)]
+    packages = dict.fromkeys(name for _recipe, _step, found in installs for name in found.packages)
+    leader, first, parts = installs[0] if installs else (recipes[0], None, None)
+    beginning = []
     for step in leader.steps[: leader.last + 1]:
-        if step.kind != "apt":
+        if parts and step is first:
+            beginning.append(_with_packages(step, parts.words, list(packages)))
+        elif step.kind != "apt" or not installs:
             beginning.append(step)
-        elif not placed:
-            beginning.append(_with_packages(step, packages))
-            placed = True
     full = next((entry for entry in recipes if entry.base_image != entry.final_image), leader)
     needed = tuple(dict.fromkeys(name for recipe in recipes for name in recipe.needed))
     return [
         replace(
-            recipe, base=full.base, base_image=full.base_image, needed=needed,
+            recipe,
+            base=full.base,
+            base_image=full.base_image,
+            needed=needed,
             steps=(*beginning, *recipe.steps[recipe.last + 1 :]),
         )
         for recipe in recipes
-    ]  # fmt: skip
+    ]
 
 
-def _with_packages(step: Step, packages: Sequence[str]) -> Step:
-    parts = next(found for found in (shell.apt_install(part) for part in step.commands) if found)
-    commands = ("apt-get update", " ".join([*parts.words, *packages]), _LISTS)
+def _apt_installs(recipe: Recipe) -> list[tuple[Step, shell.AptInstall]]:
+    """The instructions of the beginning that install Debian packages and no more."""
+    steps = [step for step in recipe.steps[: recipe.last + 1] if step.kind == "apt"]
+    found = [(step, shell.apt_install(part)) for step in steps for part in step.commands]
+    return [(step, parts) for step, parts in found if parts]
+
+
+def _with_packages(step: Step, words: Sequence[str], packages: Sequence[str]) -> Step:
+    commands = ("apt-get update", " ".join([*words, *packages]), _LISTS)
     source = replace(step.source, value=" && ".join(commands), text=shell.joined(commands))
     return Step("apt", source, commands)
 
@@ -308,12 +314,14 @@ def _final_stage(recipe: Recipe) -> list[str]:
     if recipe.needed:
         lines.append(shell.joined(["apt-get update", f"{_INSTALL} {' '.join(recipe.needed)}", _LISTS]))
     user, number = "root", 0
-    for step in recipe.steps:
+    for index, step in enumerate(recipe.steps):
         if step.source.keyword == "USER":
             user = step.source.argument
         if step.kind in ("install", "both"):
             number += 1
-            lines += _apt_part(recipe, step) + _fetched(recipe, number, user)
+            lines += [*_apt_part(recipe, step), _fetched(number, user)]
+            if not _followed(recipe, index):
+                lines += _with_libraries(user)
         elif step.kind == "apt":
             lines += _apt_part(recipe, step)
         else:
@@ -323,35 +331,43 @@ def _final_stage(recipe: Recipe) -> list[str]:
 
 def _apt_part(recipe: Recipe, step: Step) -> list[str]:
     """What the final stage still does of a RUN with apt in it; nothing where only building needed it."""
-    parts, useful = [], False
+    parts, useful, fetches = [], False, False
     for part in step.commands:
         found = shell.apt_install(part)
         if found:
             kept = [name for name in found.packages if not shell.build_only(name, recipe.listed)]
             if kept:
+                # The lists may have come with an instruction of their own, which is not in this stage.
+                parts += [] if fetches else ["apt-get update"]
                 parts.append(" ".join([*found.words, *kept]))
-                useful = True
-        elif shell.is_housekeeping(part):
-            if not re.search(r"\b(?:purge|remove|autoremove)\b", part):
-                parts.append(part)
-        elif not shell.installs(part) and not shell.compiles(part):
+                useful = fetches = True
+        elif not (shell.is_housekeeping(part) or shell.installs(part) or shell.compiles(part)):
             parts.append(part)
             useful = useful or not part.startswith("set ")
     if not useful:
         return []
-    if any(shell.apt_install(part) for part in parts) and _LISTS not in parts:
-        parts.append(_LISTS)
-    return [shell.joined(parts)]
+    return [shell.joined([*parts, _LISTS] if fetches else parts)]
 
 
-def _fetched(recipe: Recipe, number: int, user: str) -> list[str]:
-    """Fetch what an installation made, then the libraries that it needs."""
-    root = user.partition(":")[0] in ("root", "0")
-    chown = "" if root else f"--chown={user} "
-    lines = [f"COPY --from={_STAGE} {chown}/headroom/{number}/ /"]
-    check = (
-        f'missing=$(for name in $(cat {_NOTES}/packages); do dpkg -s "$name" > /dev/null 2>&1 || echo "$name"; done)'
-    )
+def _followed(recipe: Recipe, index: int) -> bool:
+    """Whether the next RUN after this step is another installation, which can bring the libraries of both."""
+    following = (step for step in recipe.steps[index + 1 :] if step.source.keyword == "RUN")
+    step = next(following, None)
+    return step is not None and step.kind in ("install", "both")
+
+
+def _is_root(user: str) -> bool:
+    return user.partition(":")[0] in ("root", "0")
+
+
+def _fetched(number: int, user: str) -> str:
+    chown = "" if _is_root(user) else f"--chown={user} "
+    return f"COPY --from={_STAGE} {chown}/headroom/{number}/ /"
+
+
+def _with_libraries(user: str) -> list[str]:
+    """Install the Debian packages of the shared libraries that were found to be needed and are not there."""
+    check = f'for name in $(cat {_NOTES}/packages); do dpkg -s "$name" > /dev/null 2>&1 || echo "$name"; done'
     install = f'if [ -n "$missing" ]; then apt-get update && {_INSTALL} $missing && {_LISTS}; fi'
-    run = shell.joined([check, install, "ldconfig"])
-    return [*lines, run] if root else [*lines, "USER root", run, f"USER {user}"]
+    run = shell.joined([f"missing=$({check})", install, "ldconfig"])
+    return [run] if _is_root(user) else ["USER root", run, f"USER {user}"]

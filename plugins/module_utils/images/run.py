@@ -238,6 +238,9 @@ def apply(task: ProjectTask, store: ImageStore) -> dict[str, Any]:
             switch.write(task, store, wanted, prepared)
         for service in wanted:
             run.rows[service.name]["changed"] |= not service.switched or service in files
+    for name, was in switch.kept(task).items():
+        if name in run.rows:
+            run.rows[name]["image_before"] = was["kept"]
     gone = [] if task.check_mode or not built else prune.prune(store, store.free_bytes())
     return {
         "changed": bool(prepared.changed or files or built),
@@ -277,17 +280,25 @@ def described(
         name = plan.plain((model["services"].get(row["name"]) or {}).get("image") or "")
         image = store.image_id(store_name(model, row["name"], name))
         mine = [entry for entry in containers if entry.service == row["name"] and entry.running]
-        pending = row["changed"] and bool(mine) if task.check_mode else False
-        built = bool((model["services"].get(row["name"]) or {}).get("build"))
-        if not pending and image and built:
-            pending = any(entry.data["Image"] != image for entry in mine)
-        row["recreate_pending"] = pending
+        if task.check_mode and row["changed"]:
+            row["recreate_pending"] = bool(mine)
+        else:
+            row["recreate_pending"] = any(_differ(store, entry.data["Image"], image) for entry in mine)
     return {
         "project": task.project.name,
         "files": list(task.project.files),
         "services": list(rows),
         "recreate_pending": [row["name"] for row in rows if row["recreate_pending"]],
     }
+
+
+def _differ(store: ImageStore, running: str, wanted: str | None) -> bool:
+    """Whether a container has to be made anew for its image's sake: only where one of the two is ours."""
+    if not wanted or running == wanted:
+        return False
+    return any(
+        HASH_LABEL in ((store.image(image).get("Config") or {}).get("Labels") or {}) for image in (running, wanted)
+    )
 
 
 def store_name(model: Mapping[str, Any], service: str, written: str) -> str:
