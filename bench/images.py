@@ -276,7 +276,7 @@ def full_disk(host: Instance) -> list[str]:
     start = f"dockerd --data-root {small}/data --exec-root /run/small --pidfile /run/small.pid --host {socket}"
     on(
         host,
-        f"nohup setsid {start} --bridge none --iptables=false > /run/small.log 2>&1 & sleep 8; {docker} info > /dev/null",
+        f"nohup setsid {start} --bridge none --iptables=false > /run/small.log 2>&1 & sleep 8; {docker} info",
     )
     try:
         on(

@@ -63,7 +63,15 @@ def needs_buildkit(text: str) -> bool:
     return bool(re.search(wants, text))
 
 
-def run(order: Order, buildkit: bool, docker_host: str | None, seconds: int) -> str | None:
+@dataclass(frozen=True)
+class Failure:
+    """Why a build failed, and the containers that the classic builder leaves behind then."""
+
+    reason: str
+    containers: tuple[str, ...] = ()
+
+
+def run(order: Order, buildkit: bool, docker_host: str | None, seconds: int) -> Failure | None:
     """Build; returns None, or what went wrong. Nothing of the project is touched."""
     argv = ["docker", "compose", "-p", order.project, "--project-directory", order.folder, "-f", "-"]
     environment = {**os.environ, "DOCKER_BUILDKIT": "1" if buildkit else "0", "NO_COLOR": "1"}
@@ -75,9 +83,16 @@ def run(order: Order, buildkit: bool, docker_host: str | None, seconds: int) -> 
             output, _none = process.communicate(text.encode(), timeout=seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
-            return f"the build did not end within {seconds} s (build_timeout)"
-    return None if process.returncode == 0 else reason(output.decode("utf-8", "replace"))
+            output, _none = process.communicate()
+            late = f"the build did not end within {seconds} s (build_timeout)"
+            return Failure(late, containers(output.decode("utf-8", "replace")))
+    shown = output.decode("utf-8", "replace")
+    return None if process.returncode == 0 else Failure(reason(shown), containers(shown))
+
+
+def containers(output: str) -> tuple[str, ...]:
+    """The containers that the classic builder says it worked in."""
+    return tuple(re.findall(r"---> Running in ([0-9a-f]{12})$", output, re.MULTILINE))
 
 
 @contextlib.contextmanager

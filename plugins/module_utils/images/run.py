@@ -148,7 +148,10 @@ class Run:
             self.model.get("secrets") or {}, self.candidate(service), path, {HASH_LABEL: service.content},
             params["build_network"],
         )  # fmt: skip
-        return build.run(order, buildkit, params["docker_host"], params["build_timeout"])
+        failure = build.run(order, buildkit, params["docker_host"], params["build_timeout"])
+        for container in failure.containers if failure else ():
+            self.store.discard(container)
+        return failure.reason if failure else None
 
     def candidate(self, service: plan.Service) -> str:
         """The name of the new image while it is on trial."""
@@ -241,7 +244,7 @@ def apply(task: ProjectTask, store: ImageStore) -> dict[str, Any]:
     for name, was in switch.kept(task).items():
         if name in run.rows:
             run.rows[name]["image_before"] = was["kept"]
-    gone = [] if task.check_mode or not built else prune.prune(store, store.free_bytes())
+    gone = [] if task.check_mode or not waiting else prune.prune(store, store.free_bytes())
     return {
         "changed": bool(prepared.changed or files or built),
         "files_changed": ([prepared.path] if prepared.changed else []) + [entry.path(entry.ours) for entry in files],

@@ -115,8 +115,12 @@ class ImageStore:
         return unframed(self._ask("GET", f"/containers/{container}/logs", query)[1]).decode("utf-8", "replace")
 
     def discard(self, container: str) -> None:
-        """Remove it with its anonymous volumes, running or not."""
-        self._ask("DELETE", f"/containers/{container}", {"force": "1", "v": "1"})
+        """Remove it with its anonymous volumes, running or not; one that is gone already is fine."""
+        try:
+            self._ask("DELETE", f"/containers/{container}", {"force": "1", "v": "1"})
+        except _Refused as error:
+            if error.status not in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.CONFLICT):
+                raise
 
 
 class _Refused(EngineError):

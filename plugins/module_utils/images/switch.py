@@ -85,6 +85,8 @@ def keep_old(task: ProjectTask, store: ImageStore, service: plan.Service) -> Non
     """Give the old image a name that only the undo takes away, and file it."""
     name = plan.old_name(service)
     found = current_image(task, store, service)
+    if not found:
+        return
     kept = of_ours(name, BEFORE)
     store.tag(found, kept)
     task.journal.remember(task.owner, _KEY + service.name, {"name": name, "id": found, "kept": kept})

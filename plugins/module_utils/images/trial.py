@@ -24,7 +24,13 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.docker_engine i
 from ansible_collections.smallhost.headroom.plugins.module_utils.images import probe
 from ansible_collections.smallhost.headroom.plugins.module_utils.images.store import ImageStore
 
-LABEL = "smallhost.headroom.trial"
+# An image that Compose has built hands its labels on: a trial must not pass for a container of the project.
+LABELS = {
+    "smallhost.headroom.trial": "true",
+    "com.docker.compose.project": "",
+    "com.docker.compose.service": "",
+    "com.docker.compose.oneoff": "True",
+}
 _POLL_SECONDS = 1.0
 _NANO = 1_000_000_000
 _PROBE_SECONDS = 240
@@ -94,7 +100,7 @@ def body(image: str, container: Mapping[str, Any] | None, memory: int) -> dict[s
     }
     if memory:
         host.update(Memory=memory, MemorySwap=memory)
-    made: dict[str, Any] = {"Image": image, "HostConfig": host, "Labels": {LABEL: "true"}}
+    made: dict[str, Any] = {"Image": image, "HostConfig": host, "Labels": LABELS}
     if container is None:
         return made
     config = container["Config"]
@@ -150,7 +156,7 @@ def look_inside(store: ImageStore, image: str, programs: Sequence[str]) -> dict[
     """The findings of `probe` in an image, or None where it has no Python that could run it."""
     host = {"NetworkMode": "none", "CpuShares": _LOW_SHARE, "OomScoreAdj": _LAST_TO_LIVE}
     made = {
-        "Image": image, "HostConfig": host, "Labels": {LABEL: "true"}, "Entrypoint": ["python3"],
+        "Image": image, "HostConfig": host, "Labels": LABELS, "Entrypoint": ["python3"],
         "Cmd": ["-c", inspect.getsource(probe), *programs], "Healthcheck": {"Test": ["NONE"]},
     }  # fmt: skip
     container = store.create(made)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from ansible_collections.smallhost.headroom.plugins.module_utils.docker_engine import EngineError
 from ansible_collections.smallhost.headroom.plugins.module_utils.images.store import ImageStore
-from ansible_collections.smallhost.headroom.plugins.module_utils.images.trial import LABEL
+from ansible_collections.smallhost.headroom.plugins.module_utils.images.trial import LABELS
 
 _SECONDS = 120
 _MEMORY = 512 * 1024 * 1024
@@ -47,7 +47,7 @@ def ask(
     """Ask deptry in a container of the image. `requirements`: the file's absolute path. None: it could not be asked."""
     host = {"NetworkMode": network or "default", "Memory": _MEMORY, "MemorySwap": _MEMORY, "OomScoreAdj": 1000}
     made = {
-        "Image": image, "HostConfig": host, "Labels": {LABEL: "true"}, "User": "0", "Entrypoint": ["sh"],
+        "Image": image, "HostConfig": host, "Labels": LABELS, "User": "0", "Entrypoint": ["sh"],
         "Cmd": ["-c", _SCRIPT, "sh", requirements], "Healthcheck": {"Test": ["NONE"]},
     }  # fmt: skip
     try:

@@ -120,6 +120,11 @@ def test_a_failed_build_is_named_by_its_own_words():
     assert len(build.reason("error " * 500)) < 500
 
 
+def test_the_classic_builders_containers_are_known():
+    output = "Step 2/3 : RUN a\n ---> Running in 0123456789ab\nRemoving intermediate container 0123456789ab\n"
+    assert build.containers(output + " ---> Running in ba9876543210\nfailed\n") == ("0123456789ab", "ba9876543210")
+
+
 def test_the_build_is_the_services_own_with_another_dockerfile():
     section = {"context": "/x", "dockerfile": "Dockerfile", "args": {"A": "1"}, "labels": ["l=1"]}
     order = build.Order("p", "/x", "api", section, {}, "api:c", "/tmp/D", {"h": "2"}, "host")
