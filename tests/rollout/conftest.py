@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -39,6 +40,17 @@ def instance(tmp_path_factory):
     yield found
     if not GIVEN:
         host.down(found.name)
+
+
+def services(probe: bool = False, **changes: dict[str, Any]) -> list[dict[str, Any]]:
+    """The operator's services, with settings of some of them (by role) changed.
+
+    Without the probe, nothing is judged by its latency: what a test is not about must not depend on how busy this
+    machine is otherwise.
+    """
+    listed = yaml.safe_load(playbook.VARIABLES.read_text())["headroom_services"]
+    merged = [{**entry, **changes.get(entry["role"], {})} for entry in listed]
+    return [{key: value for key, value in entry.items() if probe or key != "probe"} for entry in merged]
 
 
 def look(instance: state.Instance) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import yaml
-from conftest import differences, look, runs, users
+from conftest import differences, look, runs, services, users
 
 from sandbox import playbook, ssh
 from sandbox.stack.deploy import wait_until_healthy
@@ -29,18 +28,12 @@ REDIS = "docker exec imagebot-redis redis-cli"
 BUSY = "local n = 0 for i = 1, 2000000 do n = n + i end return n"
 
 
-def services(**changes: dict[str, Any]) -> list[dict[str, Any]]:
-    """The operator's services, with settings of some of them (by role) changed."""
-    listed = yaml.safe_load(playbook.VARIABLES.read_text())["headroom_services"]
-    return [{**entry, **changes.get(entry["role"], {})} for entry in listed]
-
-
 @dataclass
 class Fault:
     """`variables`: what makes the stage hurt; `inject`, `mend`: shell commands on the host; `says`: in the message."""
 
     says: list[str]
-    variables: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=lambda: {"headroom_services": services()})
     inject: str = ""
     mend: str = ""
     mix: str = "everyday"
@@ -69,6 +62,7 @@ FAULTS = {
         ["ervice api answers", "times as slowly as before"],
         inject=f"(timeout 100 {REDIS} -r 10000 eval '{BUSY}' 0 > /dev/null 2>&1 &)",
         mend="pkill -f 10000",
+        variables={"headroom_services": services(probe=True)},
     ),
     "stopped_worker": Fault(
         ["worker-image"], inject="docker stop imagebot-worker-image", mend="docker start imagebot-worker-image"

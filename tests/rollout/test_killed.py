@@ -20,22 +20,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-from conftest import differences, look, runs, users
+from conftest import differences, look, runs, services, users
 
 from sandbox import playbook
 from sandbox.stack.deploy import wait_until_healthy
 
 KILLS = int(os.environ.get("HEADROOM_KILLS", "10"))
 SEED = int(os.environ.get("HEADROOM_KILL_SEED", "1"))
-# Without the probe, nothing is judged by its latency: the test must not depend on how busy this machine is otherwise.
-VARIABLES = {
-    "headroom_guard_seconds": 10,
-    "headroom_services": [
-        {key: value for key, value in entry.items() if key != "probe"}
-        for entry in yaml.safe_load(playbook.VARIABLES.read_text())["headroom_services"]
-    ],
-}
+VARIABLES = {"headroom_guard_seconds": 10, "headroom_services": services()}
 
 
 def well(instance, name: str, folder: Path, variables: dict[str, Any]) -> str:
