@@ -134,7 +134,7 @@ class _Kept:
         elif now - self._used > self._keep:
             self._adapter.poolmanager.clear()
         self._used = now
-        for prefix, usual in session.adapters.items():
+        for prefix, usual in list(session.adapters.items()):
             if type(usual) is type(self._adapter).__mro__[1]:
                 session.mount(prefix, self._adapter)
 
