@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The runtime patches libraries for the life of a process: what it does to them is looked at in a process of its own."""
+"""The runtime patches libraries for the life of a process: each test looks at it in a process of its own."""
 
 from __future__ import annotations
 

@@ -74,7 +74,8 @@ def test_clients_share_a_context_and_special_ones_do_not(application, library):
         def context(client):
             return client._transport._pool._ssl_context
         own = ssl.create_default_context()
-        clients = [httpx.Client(), httpx.Client(), httpx.AsyncClient(), httpx.Client(verify=False), httpx.Client(verify=own)]
+        clients = [httpx.Client(), httpx.Client(), httpx.AsyncClient()]
+        clients += [httpx.Client(verify=False), httpx.Client(verify=own)]
         contexts = [context(client) for client in clients]
         print(contexts[0] is contexts[1] is contexts[2], contexts[3].verify_mode, contexts[4] is own)
         print(contexts[0].verify_mode, contexts[0].check_hostname, len(contexts[0].get_ca_certs()) > 50)

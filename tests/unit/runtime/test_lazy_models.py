@@ -30,6 +30,11 @@ LIBRARY = """
         sender: "Optional[Person]" = None
         kind: "Kind" = "letter"
 
+    T = TypeVar("T")
+
+    class Box(BaseModel, Generic[T]):
+        one: T
+
     class Kinds:
         Kind = str
 
@@ -59,13 +64,12 @@ BEHAVIOUR = {
     "is hashed": "hash(Person(name='x')) == hash(Person(name='x'))",
     "is copied": "__import__('copy').deepcopy(Person.model_validate(DATA)) == Person.model_validate(DATA)",
     "is pickled": "__import__('pickle').loads(__import__('pickle').dumps(Person.model_validate(DATA)))",
-    "is generic": "type('G', (BaseModel, Generic[T]), {'__annotations__': {'one': T}})[Person](one=DATA)",
+    "is generic": "Box[Person](one=DATA)",
 }
 
 
 EACH_IN_A_CHILD = """
     import json, os
-    T = TypeVar("T")
     def attempt(expression):
         try:
             return str(eval(expression))
@@ -112,26 +116,61 @@ def test_nothing_is_built_before_it_is_used_and_the_namespace_is_let_go(applicat
     assert said.splitlines()[1:] == ["False False", "True False"]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "class One(BaseModel):\n        x: 'Later'\n    Later = int\n    One.model_rebuild(); print(One(x='1'))",
-        "class One(Base):\n        x: 'Nowhere'\n    One.model_rebuild(_types_namespace={})",
-        "class One(Base):\n        x: 'Nowhere'\n    print(One.model_rebuild(raise_errors=False, _types_namespace={}))",
-        "def local():\n        class Inner(BaseModel):\n            y: int\n        class One(Base):\n            x: 'Inner'\n"
-        "        print(One.model_rebuild())\n        return One\n    print(local()(x={'y': 1}))",
-        "class One(Base):\n        x: 'Later'\n        @computed_field\n        @property\n        def y(self) -> 'Later':\n"
-        "            return 1\n    print(One.model_rebuild(_types_namespace={'Later': int})); print(One(x=1).model_dump())",
-        "def local():\n        class Inner(BaseModel):\n            y: int\n        class One(Base):\n            x: 'Inner'\n"
-        "        return One(x={'y': 1})\n    print(local())",
-    ],
-)
-def test_what_cannot_be_put_off_is_not(application, body):
+REBUILT_AT_ONCE = {
+    "not deferred": """
+class One(BaseModel):
+    x: "Later"
+Later = int
+print(One.model_rebuild(), One(x="1"))
+""",
+    "unknown name": """
+class One(Base):
+    x: "Nowhere"
+One.model_rebuild(_types_namespace={})
+""",
+    "unknown name, no error wanted": """
+class One(Base):
+    x: "Nowhere"
+print(One.model_rebuild(raise_errors=False, _types_namespace={}))
+""",
+    "names of a function": """
+def local():
+    class Inner(BaseModel):
+        y: int
+    class One(Base):
+        x: "Inner"
+    print(One.model_rebuild())
+    return One
+print(local()(x={"y": 1}))
+""",
+    "names of a function at first use": """
+def local():
+    class Inner(BaseModel):
+        y: int
+    class One(Base):
+        x: "Inner"
+    return One(x={"y": 1})
+print(local())
+""",
+    "computed field": """
+class One(Base):
+    x: "Later"
+    @computed_field
+    @property
+    def y(self) -> "Later":
+        return 1
+print(One.model_rebuild(_types_namespace={"Later": int}), One(x=1).model_dump())
+""",
+}
+
+
+@pytest.mark.parametrize("name", REBUILT_AT_ONCE)
+def test_what_cannot_be_put_off_is_not(application, name):
     code = (
         LIBRARY
         + f"""
     try:
-        {body.replace(chr(10), chr(10) + "    ")}
+        exec({REBUILT_AT_ONCE[name]!r}, globals())
     except Exception as error:
         print(type(error).__name__, error)
     """
