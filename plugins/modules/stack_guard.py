@@ -107,9 +107,9 @@ options:
     suboptions:
       latency_factor:
         description:
-          - How many times the baseline's latency is too slow. Trips where eight of the latest ten answers of a probe,
-            or half of the latest forty, are slower than the baseline's median by that; and where the p95 of the whole
-            watch is above the baseline's p95 by that, in its older and its newer half alike.
+          - How many times the baseline's latency is too slow. Trips where sixteen of the latest twenty answers of a
+            probe, or half of the latest forty, are slower than the baseline's median by that; and where the p95 of the
+            whole watch is above the baseline's p95 by that, in its older and its newer half alike.
           - By default below twice as slow, and above the noise of a busy small host, where 32 ms after 21 ms were seen.
         type: float
         default: 1.75

@@ -18,6 +18,7 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.watch.rules imp
     ERRORS_IN_WINDOW,
     LONG_WINDOW,
     SAMPLES_FOR_P95,
+    STEADY_WINDOW,
     WINDOW,
     Doubt,
     Fault,
@@ -111,9 +112,9 @@ def _slow(
         return None
     p95 = float(before["p95_ms"])
     p50 = float(before.get("p50_ms") or p95)
-    latest, recent = times[-WINDOW:], times[-LONG_WINDOW:]
+    latest, recent = times[-STEADY_WINDOW:], times[-LONG_WINDOW:]
     # Nearly all of the latest answers are slow: noise on the host still lets some through at their old speed.
-    if len(latest) >= WINDOW and _grown(_of(latest, 20), p50, limits):
+    if len(latest) >= STEADY_WINDOW and _grown(_of(latest, 20), p50, limits):
         return _slow_fault(service, url, "median", _of(latest, 50), p50, len(latest), limits)
     if len(recent) >= SAMPLES_FOR_P95 and _grown(_of(recent, 50), p50, limits):
         return _slow_fault(service, url, "median", _of(recent, 50), p50, len(recent), limits)

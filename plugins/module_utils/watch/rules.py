@@ -27,6 +27,8 @@ START_GRACE = 30.0  # seconds
 # fewer than 20 have no 95th percentile apart from their maximum.
 WINDOW = 10
 LONG_WINDOW = 40
+# Ten seconds of probes: on a busy host, bursts of five seconds with nothing but slow answers are nobody's fault.
+STEADY_WINDOW = 20
 SAMPLES_FOR_P95 = 20
 ERRORS_IN_WINDOW = 3
 
