@@ -111,9 +111,9 @@ def test_a_fault_while_the_stage_settles(instance, tmp_path, name):
         code, output = stage(
             instance, tmp_path, fault.variables, lambda: fault.inject and ssh.execute(instance, fault.inject)
         )
-    if fault.mend:
-        ssh.execute(instance, f"{fault.mend} || true")
-    wait_until_healthy(instance)
+        if fault.mend:
+            ssh.execute(instance, f"{fault.mend} || true")
+        wait_until_healthy(instance)
     assert code == 2, output
     message = playbook.failures(output)[-1]
     print(message)
