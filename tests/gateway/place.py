@@ -190,6 +190,7 @@ class Gateway:
             "HEADROOM_GATEWAY_POLICY": str(path),
             "HEADROOM_GATEWAY_UPSTREAM_CA": str(providers.folder / "cert.pem"),
             "HEADROOM_GATEWAY_LOG_LEVEL": "DEBUG",
+            **image_environment(),
             "PYTHONPATH": str(PACKAGE),
             "PYTHONDONTWRITEBYTECODE": "1",  # nothing may be left beside files that the role copies
         }
@@ -235,6 +236,12 @@ class Gateway:
 def sent_to(port: int) -> dict[str, Any]:
     """Return a policy that sends every provider's calls to a port of this machine."""
     return {"providers": {name: {"address": f"{LOOPBACK}:{port}"} for name in load().providers}}
+
+
+def image_environment() -> dict[str, str]:
+    """Return what the gateway's image sets, so that its process is the same here."""
+    lines = (PACKAGE / "Dockerfile").read_text().splitlines()
+    return dict(word.split("=", 1) for line in lines if line.startswith("ENV ") for word in line.split()[1:])
 
 
 def toml(table: dict[str, Any], path: str = "") -> str:

@@ -12,8 +12,10 @@ import http.server
 import json
 import socket
 import threading
+from typing import ClassVar
 
 import pytest
+
 from place import Gateway, folder
 
 
@@ -21,8 +23,8 @@ class Echo(http.server.BaseHTTPRequestHandler):
     """Notes each request, answers with what `script` says."""
 
     protocol_version = "HTTP/1.1"
-    seen: list = []
-    script: dict = {}
+    seen: ClassVar[list] = []
+    script: ClassVar[dict] = {}
 
     def handle_any(self):
         if self.headers.get("Transfer-Encoding") == "chunked":

@@ -79,31 +79,30 @@ def _decompressor(version: int) -> zstandard.ZstdDecompressor:
 def pack(entry: Entry, *, compress: bool = True) -> bytes:
     """Write an entry. `compress` False for what is compressed already (images)."""
     lines = b"".join(b"%b: %b\n" % pair for pair in entry.headers)
-    payload = _LENGTH.pack(len(lines)) + lines + entry.body
-    version = RAW
-    if compress and len(payload) >= SMALLEST:
-        small = _compressor(NEWEST).compress(payload)
-        if len(small) < len(payload):
-            version, payload = NEWEST, small
-    return _FIXED.pack(version, entry.stored, entry.fresh_until) + payload
+    parts = (_FIXED.pack(RAW, entry.stored, entry.fresh_until), _LENGTH.pack(len(lines)), lines, entry.body)
+    whole = b"".join(parts)  # an image is copied once
+    size = len(whole) - _FIXED.size
+    if not compress or size < SMALLEST:
+        return whole
+    small = _compressor(NEWEST).compress(memoryview(whole)[_FIXED.size :])
+    return _FIXED.pack(NEWEST, entry.stored, entry.fresh_until) + small if len(small) < size else whole
 
 
 def unpack(data: bytes, longest: int) -> Entry:
     """Read an entry of at most `longest` bytes. Raises Unreadable."""
     try:
         version, stored, fresh_until = _FIXED.unpack_from(data)
-        payload = data[_FIXED.size :]
+        start = _FIXED.size
         if version != RAW:
-            payload = _decompressor(version).decompress(payload, max_output_size=longest)
-        (length,) = _LENGTH.unpack_from(payload)
+            data = _decompressor(version).decompress(memoryview(data)[start:], max_output_size=longest)
+            start = 0
+        (length,) = _LENGTH.unpack_from(data, start)
     except (struct.error, zstandard.ZstdError, KeyError) as error:
         raise Unreadable(type(error).__name__) from error
-    start = _LENGTH.size
-    headers = [
-        (name, value)
-        for name, _unused, value in (line.partition(b": ") for line in payload[start : start + length].splitlines())
-    ]
-    return Entry(stored, fresh_until, headers, payload[start + length :])
+    start += _LENGTH.size
+    lines = data[start : start + length].splitlines()
+    headers = [(name, value) for name, _unused, value in (line.partition(b": ") for line in lines)]
+    return Entry(stored, fresh_until, headers, data[start + length :])
 
 
 def lifetime(ttl: float, jitter: float, draw: float) -> int:
