@@ -55,7 +55,7 @@ BEHAVIOUR = {
     "has a signature": "__import__('inspect').signature(Person)",
     "is a field": "type('Holder', (BaseModel,), {'__annotations__': {'one': Person}})(one=DATA)",
     "is in a list": "TypeAdapter(List[Letter]).validate_python([DATA['letter']])",
-    "is constructed": "type('Any_', (BaseModel,), {'__annotations__': {'one': Any}})(one=Person.model_construct(name='x'))"
+    "is constructed": "type('Own', (BaseModel,), {'__annotations__': {'x': Any}})(x=Person.model_construct(name='x'))"
     ".model_dump()",
     "is inherited": "type('Own', (Letter,), {'__annotations__': {'extra': int}})(text='x', extra='1')",
     "is rebuilt": "Person.model_rebuild()",
