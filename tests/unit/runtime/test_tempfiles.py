@@ -32,7 +32,7 @@ WORKER = """
         def main_work_horse(self, job, queue):
             job()
             os._exit(0)
-        def monitor_work_horse(self, job, queue, execution):
+        def monitor_work_horse(self, *rest):
             print("status", os.waitpid(self._horse_pid, 0)[1], flush=True)
 
     class JobOf:

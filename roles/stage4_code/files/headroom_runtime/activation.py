@@ -53,6 +53,8 @@ def activate(feature: str, options: dict[str, str] | None = None) -> None:
         active[feature] = typed(feature, options or {})
         for library, function in FEATURES[feature].after.items():
             imports.add(library, _action(feature, function))
+        for package, function in FEATURES[feature].instead.items():
+            imports.add_instead(package, _instead(feature, function))
     except Exception as error:
         say(f"{feature} not applied", error)
 
@@ -60,9 +62,25 @@ def activate(feature: str, options: dict[str, str] | None = None) -> None:
 def _action(feature: str, function: str) -> Callable[[ModuleType], None]:
     def act(library: ModuleType) -> None:
         try:
-            __import__(FEATURES[feature].module)
-            getattr(sys.modules[FEATURES[feature].module], function)(library, **active[feature])
+            _function(feature, function)(library, **active[feature])
         except Exception as error:
             say(f"{feature} not applied to {library.__name__}", error)
 
     return act
+
+
+def _instead(feature: str, function: str) -> Callable[[ModuleType], bool]:
+    def act(package: ModuleType) -> bool:
+        try:
+            return bool(_function(feature, function)(package, **active[feature]))
+        except Exception as error:
+            say(f"{feature} not applied to {package.__name__}", error)
+            return False
+
+    return act
+
+
+def _function(feature: str, function: str) -> Callable[..., object]:
+    __import__(FEATURES[feature].module)
+    found: Callable[..., object] = getattr(sys.modules[FEATURES[feature].module], function)
+    return found

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     Action = Callable[[ModuleType], None]
+    Instead = Callable[[ModuleType], bool]
 
 
 class AfterImport:
@@ -27,6 +28,7 @@ class AfterImport:
 
     def __init__(self) -> None:
         self._actions: dict[str, list[Action]] = {}
+        self._instead: dict[str, Instead] = {}
 
     def add(self, name: str, action: Action) -> None:
         """Call the action with the module `name` when it has been imported: at once where it has been already.
@@ -40,11 +42,20 @@ class AfterImport:
         elif self not in sys.meta_path:
             sys.meta_path.insert(0, self)  # type: ignore[arg-type]
 
+    def add_instead(self, name: str, action: Instead) -> None:
+        """Call the action in the place of the code of the package `name` and of what is in it.
+
+        Where the action returns False the code is run. The action must not raise.
+        """
+        self._instead[name] = action
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Part of the import system's protocol: the spec with a loader that calls back, None for all other modules."""
-        if name not in self._actions:
+        if name not in self._actions and ".".join(name.split(".", 2)[:2]) not in self._instead:
             return None
         spec = self._find(name, path, target)
         loader = getattr(spec, "loader", None)
@@ -67,11 +78,13 @@ class AfterImport:
 
     def _wrap(self, name: str, loader: object) -> None:
         execute = loader.exec_module  # type: ignore[attr-defined]
+        instead = self._instead.get(".".join(name.split(".", 2)[:2]))
 
         def exec_module(module: ModuleType) -> None:
-            execute(module)
+            if instead is None or module.__name__ != name or not instead(module):
+                execute(module)
             if module.__name__ == name:
-                for action in self._actions[name]:
+                for action in self._actions.get(name, ()):
                     action(module)
 
         loader.exec_module = exec_module  # type: ignore[attr-defined]

@@ -20,13 +20,21 @@ class UnknownFeature(ValueError):
 class Feature:
     """One feature: its module, and the function of it to call after each of these libraries' modules was imported.
 
-    `options` maps each option to its default; the default's type is the option's type.
+    `options` maps each option to its default; the default's type is the option's type. `instead` names functions to
+    call in the place of a package's own code.
     """
 
-    def __init__(self, module: str, after: Mapping[str, str], options: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        module: str,
+        after: Mapping[str, str],
+        options: Mapping[str, object],
+        instead: Mapping[str, str] | None = None,
+    ) -> None:
         self.module = module
         self.after = after
         self.options = options
+        self.instead = instead or {}
 
 
 FEATURES = {
@@ -34,6 +42,8 @@ FEATURES = {
         "headroom_runtime.lazy_models",
         {"pydantic.main": "patch_pydantic", "aiogram.methods.base": "defer_aiogram_methods"},
         {},
+        # Packages of types that gather hundreds of modules: SDKs that were made by one generator.
+        dict.fromkeys(("openai.types", "anthropic.types", "groq.types", "together.types"), "gather_types"),
     ),
     "release-memory": Feature(
         "headroom_runtime.release_memory",

@@ -19,6 +19,7 @@ function's variables, which are gone later).
 
 Beside that:
 - a deferred model builds under a lock (pydantic's own rebuild is not safe under threads);
+- `openai.types` and the types of SDKs made by the same generator import the modules that are used (`lazy_types`);
 - `aiogram.methods`, whose models do not ask for it, are told to: each is built when the bot first calls the method;
 - an instance of a deferred model that no validator made (`model_construct`, unpickling) can be serialized inside an
   untyped field, where pydantic says "'MockValSer' object cannot be converted to 'SchemaSerializer'".
@@ -58,6 +59,13 @@ def patch_pydantic(main: ModuleType) -> None:
 def defer_aiogram_methods(module: ModuleType) -> None:
     """Let the models of `aiogram.methods` ask for `defer_build`, unless their base says otherwise."""
     module.TelegramMethod.model_config.setdefault("defer_build", True)
+
+
+def gather_types(package: ModuleType) -> bool:
+    """Let a package of an SDK's types import what is used of it: see `lazy_types`."""
+    from headroom_runtime.lazy_types import gather_lazily
+
+    return gather_lazily(package)
 
 
 def _patch_rebuild(base: Any, parts: deferred_model.Parts) -> None:
