@@ -7,8 +7,9 @@
     python3 bench/stage2_worker.py [--jobs 200] [--name NAME] [--out FILE.json]
 
 On a host of the sandbox (python3 -m sandbox.stack up --name NAME). Stage 1 gives the worker its limit, then the queue
-is filled with uploads of 12 megapixel pictures, and stage 2 is rolled out while the worker is at one of them. Fails
-where a job is lost, failed or cut off, where the kernel killed a process, or where the peak left the limit.
+is filled: every eighth job is an upload of 12 megapixels (fetched, three sizes, sent), the others make the three sizes
+of a picture of 1024x768. Stage 2 is rolled out meanwhile. Fails where a job is lost, failed or cut off, where the
+kernel killed a process, or where the peak left the limit.
 
 Also measured: what MALLOC_ARENA_MAX does to one job's peak, which decides whether stage 2 sets it.
 """
@@ -16,13 +17,16 @@ Also measured: what MALLOC_ARENA_MAX does to one job's peak, which decides wheth
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import shlex
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +40,20 @@ from sandbox.stack_images import PROJECT
 from sandbox.state import Instance
 
 WORKER = "imagebot-worker-image"
-JOB = "app.worker.tasks.resize_upload"
 JOB_SECONDS = 600  # the application's own job_timeout
 # Run in the worker's container, where the application and its Redis are.
 ENQUEUE = f"""
-import json, sys
+import io, json, os, sys
+from PIL import Image
 from redis import Redis
 from rq import Queue
 queue = Queue("img_queue", connection=Redis.from_url("redis://localhost:6379/0"))
-ids = [queue.enqueue("{JOB}", 7, f"CAM{{n % 8:04d}}-{{n}}", job_timeout={JOB_SECONDS}, result_ttl=7200).id
-       for n in range(int(sys.argv[1]))]
-print(json.dumps(ids))
+picture = io.BytesIO()
+Image.frombytes("RGB", (1024, 768), os.urandom(9216) * 256).save(picture, "JPEG", quality=85)
+upload = lambda n: ("app.worker.tasks.resize_upload", 7, f"CAM{{n % 8:04d}}-{{n}}")
+sizes = lambda n: ("app.services.images.save_sizes", picture.getvalue(), 7)
+wanted = [sizes(n) if n % 8 else upload(n) for n in range(int(sys.argv[1]))]
+print(json.dumps([queue.enqueue(*job, job_timeout={JOB_SECONDS}, result_ttl=7200).id for job in wanted]))
 """
 STATES = """
 import json, sys
@@ -117,8 +124,23 @@ def peak(instance: Instance) -> dict[str, int]:
     return dict(zip(("peak", "limit", "oom_kills"), map(int, numbers))) if len(numbers) >= 3 else {}
 
 
-def log(instance: Instance) -> str:
-    return ssh.execute(instance, f"docker logs {WORKER} 2>&1 | tail -n 4000")
+@contextlib.contextmanager
+def followed_log(instance: Instance, file: Path) -> Iterator[None]:
+    """Keep what the worker says until its container is gone, which takes its log along."""
+    with file.open("wb") as stream:
+        argv = ssh.argv(instance, [f"docker logs --follow --tail 1 {WORKER} 2>&1"])
+        following = subprocess.Popen(argv, stdout=stream, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            following.terminate()
+            following.wait()
+
+
+def last_words(text: str) -> dict[str, bool]:
+    """Whether the stop met a job, and whether that job ended well, from the log of the worker that was stopped."""
+    _before, asked, after = text.partition("arm shut down")
+    return {"asked_to_stop": bool(asked), "ended_a_job": "Job OK" in after, "killed": "illed" in after}
 
 
 def wait(instance: Instance, names: list[str], until: int, seconds: float) -> dict[str, list[str | None]]:
@@ -156,11 +178,8 @@ def burst(instance: Instance, jobs: int, folder: Path) -> dict[str, Any]:
     with step("until the worker is at work"):
         wait(instance, names, max(1, jobs // 20), 300)
     before = peak(instance)
-    old_log = log(instance)
-    with step("stage 2, rolled out in mid-job"):
-        output = roll_out(instance, folder, "stage2", {**quiet, **still})
-    if "Let the job at hand end" not in output:
-        raise Failed("the rollout did not restart the worker")
+    with step("stage 2, rolled out in mid-job"), followed_log(instance, folder / "worker.log"):
+        roll_out(instance, folder, "stage2", {**quiet, **still})
     with step(f"until all {jobs} jobs have ended"):
         found = wait(instance, names, jobs, 60 + jobs * 15)
     after = peak(instance)
@@ -169,7 +188,7 @@ def burst(instance: Instance, jobs: int, folder: Path) -> dict[str, Any]:
         "states": counted(found),
         "seconds": round(time.monotonic() - began, 1),
         "peak": {"before_the_rollout": before, "after_it": after},
-        "started": len(re.findall(rf"{JOB}", old_log + log(instance))),
+        "stopped": last_words((folder / "worker.log").read_text(errors="replace")),
         "containers": fingerprint.measure(instance, PROJECT)["containers"],
         "cut_off": sorted(name for name, entry in found.items() if not entry[2]),
     }
@@ -180,6 +199,8 @@ def judge(result: dict[str, Any]) -> list[str]:
     wrong = []
     if result["states"] != {"finished": result["jobs"]}:
         wrong.append(f"not all jobs finished: {result['states']}")
+    if result["stopped"] != {"asked_to_stop": True, "ended_a_job": True, "killed": False}:
+        wrong.append(f"the worker was not stopped in mid-job, or did not end the job: {result['stopped']}")
     if result["cut_off"]:
         wrong.append(f"jobs without an end: {result['cut_off']}")
     for when, seen in result["peak"].items():
@@ -191,8 +212,10 @@ def judge(result: dict[str, Any]) -> list[str]:
 
 def arenas(instance: Instance, rounds: int) -> dict[str, list[float]]:
     """MB of one process's peak over three 12 megapixel pictures, with glibc's default and with fewer arenas."""
-    in_worker(instance, PAINT, PICTURE)
     found: dict[str, list[float]] = {}
+    if not rounds:
+        return found
+    in_worker(instance, PAINT, PICTURE)
     for _round in range(rounds):
         for value in ("", "1", "2"):
             options = "-e MEDIA_DIR=/tmp/media" + (f" -e MALLOC_ARENA_MAX={value}" if value else "")
@@ -206,7 +229,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--name", default="stage2-worker", help="a host of the sandbox; made where there is none")
-    parser.add_argument("--rounds", type=int, default=3, help="of the measurement of arenas")
+    parser.add_argument("--rounds", type=int, default=3, help="of the measurement of arenas, 0 for none")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     options = parser.parse_args()
     try:
@@ -223,7 +246,9 @@ def main() -> int:
     result["arenas_all"] = peaks
     if options.out:
         options.out.write_text(json.dumps(result, indent=1))
-    print(json.dumps({key: result[key] for key in ("jobs", "states", "seconds", "peak", "arenas")}, indent=1))
+    print(
+        json.dumps({key: result[key] for key in ("jobs", "states", "seconds", "peak", "stopped", "arenas")}, indent=1)
+    )
     wrong = judge(result)
     for line in wrong:
         say(f"error: {line}")
