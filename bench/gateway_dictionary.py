@@ -16,6 +16,8 @@ Needed: zstandard; `measure` also asks a redis-server (started here) what an ans
 from __future__ import annotations
 
 import argparse
+import asyncio
+import hashlib
 import json
 import pydoc_data.topics
 import random
@@ -29,11 +31,12 @@ import zstandard
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "roles/stage3_caching/files/gateway"
-sys.path[:0] = [str(ROOT), str(PACKAGE)]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/gateway"), str(PACKAGE)]
+sys.dont_write_bytecode = True
 
 from headroom_gateway import entry  # noqa: E402
 
-DICTIONARY_BYTES = 65536
+DICTIONARY_BYTES = 112640
 SAMPLES = 6000
 SEED = 20261122
 
@@ -223,10 +226,10 @@ def measured_sets() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 
     other = Writer(SEED + 1)
     found: dict[str, list[tuple[str, bytes]]] = {}
-    for kind, content_type, body in other.answers(3000):
+    for kind, content_type, body in other.answers(8000):
         found.setdefault(kind, []).append((content_type, body))
     yield from ((f"generated: {kind}", answers) for kind, answers in sorted(found.items()))
-    contents = [stand_in.completion({"messages": number}) for number in range(500)]
+    contents = [stand_in.completion({"messages": number}) for number in range(1500)]
     yield "the sandbox's chat answers", [other.chat(content) for content in contents]
     yield "the sandbox's streams", [other.stream(content) for content in contents]
     prose = list(manual_prose())[:500]
@@ -234,8 +237,52 @@ def measured_sets() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
     yield "streams of manual prose", [other.stream(content) for content in prose]
 
 
+def in_redis(redis: Any, answers: list[tuple[str, bytes]]) -> tuple[float, float]:
+    """Return what an answer costs in Redis, in bytes: as it is under a hexadecimal key, and as the gateway keeps it."""
+    from headroom_gateway.policy import load
+    from headroom_gateway.redis_link import RedisLink
+    from headroom_gateway.store import Store
+
+    total = """
+        local bytes = 0
+        for _, name in ipairs(redis.call('KEYS', '*')) do
+            bytes = bytes + redis.call('MEMORY', 'USAGE', name, 'SAMPLES', 0)
+        end
+        return bytes
+    """
+
+    async def keep() -> tuple[float, float]:
+        link = RedisLink(redis.url, 5.0, 3, 1.0)
+        store = Store(link, load().cache)
+        redis.cli("FLUSHALL")
+        for number, (_unused, body) in enumerate(answers):
+            name = hashlib.sha256(b"%d" % number).hexdigest().encode()
+            await link.call((b"SET", b"cache:" + name, body, b"EX", b"600"))
+        plain = int(redis.cli("EVAL", total, "0"))
+        redis.cli("FLUSHALL")
+        for number, (content_type, body) in enumerate(answers):
+            headers = [(b"content-type", content_type.encode())] if content_type else []
+            one = entry.Entry(1_790_000_000, 1_790_600_000, headers, body)
+            await store.put("openai", hashlib.sha256(b"%d" % number).digest()[:16], one, 600)
+        await store.close()
+        return plain / len(answers), int(redis.cli("EVAL", total, "0")) / len(answers)
+
+    return asyncio.run(keep())
+
+
 def measure() -> None:
-    print(f"{'':34}{'answers':>8}{'mean B':>8}{'zstd':>8}{'dictionary':>12}")
+    from place import Redis, folder
+
+    with folder() as where:
+        redis = Redis(where)
+        try:
+            measure_with(redis)
+        finally:
+            redis.process.stop()
+
+
+def measure_with(redis: Any) -> None:
+    print(f"{'':32}{'answers':>8}{'mean B':>8}{'zstd':>8}{'dictionary':>12}{'Redis B':>9}{'ours B':>8}{'less':>8}")
     for what, answers in measured_sets():
         whole = plain = small = 0
         without = zstandard.ZstdCompressor(level=entry.LEVEL)
@@ -247,7 +294,9 @@ def measure() -> None:
             whole += len(body)
             plain += len(without.compress(data))
             small += len(packed)
-        print(f"{what:34}{len(answers):8}{whole / len(answers):8.0f}{1 - plain / whole:8.1%}{1 - small / whole:12.1%}")
+        as_it_is, ours = in_redis(redis, answers)
+        print(f"{what:32}{len(answers):8}{whole / len(answers):8.0f}{1 - plain / whole:8.1%}{1 - small / whole:12.1%}"
+              f"{as_it_is:9.0f}{ours:8.0f}{1 - ours / as_it_is:8.1%}")  # fmt: skip
 
 
 def main() -> int:

@@ -190,13 +190,27 @@ def at_once(url: str, text: str, count: int = 20) -> None:
     asyncio.run(all_of_them())
 
 
+def family(pid: int) -> list[int]:
+    """Return a process and its children."""
+    pids = [pid]
+    for one in pids:
+        pids += [int(child) for child in Path(f"/proc/{one}/task/{one}/children").read_text().split()]
+    return pids
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process and its children have used: hardly changed by what else the machine does."""
+    ticks = 0
+    for one in family(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def memory(pid: int) -> tuple[float, float]:
     """Return resident and private MB of a process and its children."""
     resident = private = 0
-    pids = [pid]
-    for one in pids:
-        tasks = Path(f"/proc/{one}/task/{one}/children")
-        pids += [int(child) for child in tasks.read_text().split()]
+    for one in family(pid):
         for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
             name, _unused, value = line.partition(":")
             resident += int(value.split()[0]) if name == "Rss" else 0
@@ -219,13 +233,16 @@ def measure(name: str, argv: list[str], port: int, where: Path, provider: Provid
         time.sleep(1)
         before = provider.calls()
         wrk(url, where, 4, 1)
-        one, many = wrk(url, where, 1, seconds), wrk(url, where, 16, seconds)
+        one, used = wrk(url, where, 1, seconds), cpu_seconds(process.pid)
+        many = wrk(url, where, 16, seconds)
+        used = cpu_seconds(process.pid) - used
         missed = provider.calls() - before
         before = provider.calls()
         at_once(url, "twenty at once")
         resident, private = memory(process.pid)
         return {
             "p50_ms": one["p50_ms"], "p99_ms": one["p99_ms"], "hits_per_second": many["per_second"],
+            "cpu_us_a_hit": used / (many["per_second"] * seconds) * 1e6,
             "failed": one["failed"] + many["failed"], "not_hits": missed, "calls_for_20": provider.calls() - before,
             "resident_mb": resident, "private_mb": private,
         }  # fmt: skip

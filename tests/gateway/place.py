@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -133,6 +134,7 @@ class Providers:
         from sandbox import providers
 
         self.folder = folder
+        self.seeds = itertools.count(1)
         make_certificate(folder, list(providers.HOST_NAMES))
         self.port, self.control = free_port(), free_port()
         self.process = Process(
@@ -168,7 +170,8 @@ class Providers:
 
     def reset(self) -> None:
         self.call("DELETE", "/faults")
-        self.call("POST", "/reset")
+        # An own seed each time: with the same one, Fal's request numbers would come again.
+        self.call("POST", f"/reset?seed={next(self.seeds)}")
         self.call("POST", "/settings", {"latency_scale": 0.0, "fal_slots": 100, "deepl_quota": 10**9})
 
     def scale(self, factor: float) -> None:

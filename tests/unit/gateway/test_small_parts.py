@@ -99,7 +99,7 @@ def test_a_full_hash_loses_what_ends_first():
 
 def test_a_small_answers_place():
     assert store.bucket("deepl", b"\x04\x01rest") == b"p:deepl:\x00\x01"
-    assert store.bucket("deepl", b"\x03\xff") == b"p:deepl:\x03\xff"
+    assert store.bucket("deepl", b"\x03\xff") == b"p:deepl:\x00\xff"
 
 
 def test_fals_three_bodies():

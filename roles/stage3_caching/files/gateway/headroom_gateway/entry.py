@@ -23,7 +23,7 @@ from headroom_gateway.http_message import Headers
 RAW, PLAIN, DICTIONARY_1 = 0, 1, 2
 DICTIONARIES = {DICTIONARY_1: "dictionary-1.zstd"}
 NEWEST = DICTIONARY_1
-LEVEL = 9
+LEVEL = 12
 SMALLEST = 48
 """Bytes below which compressing only costs."""
 

@@ -187,8 +187,10 @@ class ItemCalls:
 
     async def _keep(self, call: Call, head: Head, pieces: dict[bytes, Piece]) -> None:
         assert call.route is not None
+        writes = []
         for key, piece in pieces.items():
             entry, keep = new_entry(head, piece.to_bytes(), call.route, self._jitter)
             entry = Entry(entry.stored, entry.fresh_until, [], entry.body)
-            await self._store.put(call.provider.name, key, entry, keep)
-            self._metrics.count("kept_total", call.provider.name)
+            writes.append(self._store.put(call.provider.name, key, entry, keep))
+        await asyncio.gather(*writes)
+        self._metrics.count("kept_total", call.provider.name, by=len(writes))

@@ -24,8 +24,8 @@ from headroom_gateway.images import Ledger
 from headroom_gateway.policy import Cache, Route
 from headroom_gateway.redis_link import Command, RedisLink
 
-BUCKETS = 1024
-"""Hashes for each provider: at `pack_entries` each, 65,536 small answers before any has to go early."""
+BUCKETS = 256
+"""Hashes for each provider: at `pack_entries` each, 25,600 small answers before any has to go early."""
 IMAGE_SECONDS = 0.5
 """What moving an image of some megabytes may take."""
 PURGE_BATCH = b"500"
