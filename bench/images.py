@@ -9,9 +9,9 @@
     python3 bench/images.py full-disk --name NAME
 
 `collected` takes the repositories of SOURCES from FOLDER/<owner>__<name>, and clones them there where they are missing.
-The results are appended to FOLDER/results.json, so that it can be run case by case. Each part ends with 1 when one of
-its expectations does not hold. The base images are the sandbox's stand-ins: any tag of the official Python image is its
-Python 3.11.
+The results are kept in FOLDER/results.json: an interrupted run goes on where it was, a named case is done again. Each
+part ends with 1 when one of its expectations does not hold. The base images are the sandbox's stand-ins: any tag of the
+official Python image is its Python 3.11.
 """
 
 from __future__ import annotations
@@ -244,6 +244,8 @@ def collected(host: Instance, folder: Path, cases: list[str]) -> list[str]:
     expected, path = Expected(), folder / "results.json"
     for case in cases or list(SOURCES):
         known = json.loads(path.read_text()) if path.exists() else {}
+        if case in known and not cases:
+            continue
         row = collected_case(host, folder, case)
         path.write_text(json.dumps({**known, case: row}, indent=1))
         print(f"     {case}: {row['outcome']} {row['size_before']} -> {row['size']} {row['reason'] or ''}")
