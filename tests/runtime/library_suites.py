@@ -48,6 +48,8 @@ AIOGRAM_NEEDS = [
     "pycryptodomex",
     "Babel",
     "aiohttp-socks",
+    "pymongo",
+    "motor",
 ]
 AIOGRAM_ARGUMENTS = ["tests", "--ignore=tests/test_fsm/storage", "-p", "no:mypy"]
 SUITES = {

@@ -26,7 +26,10 @@ FILES = {
     ("source", "names"),
     [
         ("from .a import B", {"B": (".a", "B")}),
-        ("'doc'\nfrom __future__ import annotations\nfrom ..a.b import (C as D,)", {"D": ("..a.b", "C")}),
+        (
+            "'doc'\nfrom __future__ import annotations\nfrom ..a.b import (C as D,)",
+            {"annotations": ("__future__", "annotations"), "D": ("..a.b", "C")},
+        ),
         ("", None),
         ("from .a import *", None),
         ("from . import a", None),

@@ -97,11 +97,14 @@ def test_workers_of_rq(application):
             worker.SimpleWorker.execute_job(worker.SimpleWorker.__new__(worker.SimpleWorker), None, None)
         except (ZeroDivisionError, AttributeError) as error:
             print(type(error).__name__, released)
-        print(gc.get_freeze_count())
-        release_memory.freeze_before_fork()
-        print(gc.get_freeze_count() > 1000)
+        before = gc.get_freeze_count()  # Python 3.12 begins with some.
+        release_memory.freeze_once()
+        after = gc.get_freeze_count()
+        more = [[] for _number in range(5000)]
+        release_memory.freeze_once()
+        print(after > before + 1000, gc.get_freeze_count() < after + 1000)
         """,
     )
     assert said.splitlines()[0].endswith("['trim']")
-    assert said.splitlines()[1:] == ["0", "True"]
+    assert said.splitlines()[1:] == ["True True"]
     assert errors == ""

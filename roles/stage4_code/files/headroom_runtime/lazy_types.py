@@ -27,9 +27,7 @@ def gathered_names(source: str) -> dict[str, tuple[str, str]] | None:
             continue
         if not isinstance(node, ast.ImportFrom):
             return None
-        if node.module == "__future__":
-            continue
-        if not node.level or not node.module:
+        if not node.module or not (node.level or node.module == "__future__"):
             return None
         for alias in node.names:
             if alias.name == "*":
@@ -41,8 +39,8 @@ def gathered_names(source: str) -> dict[str, tuple[str, str]] | None:
 def gather_lazily(package: ModuleType) -> bool:
     """Let the package answer for its names; False, with nothing done, where its code does more than gather them."""
     loader: Any = package.__loader__
-    source = loader.get_source(package.__name__) if hasattr(package, "__path__") else None
-    names = gathered_names(source) if source else None
+    source: str = loader.get_source(package.__name__) if hasattr(package, "__path__") else ""
+    names = gathered_names(source or "")
     if names is None:
         return False
     import ast

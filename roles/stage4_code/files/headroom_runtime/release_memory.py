@@ -35,6 +35,8 @@ WORTH_SECONDS = 0.2
 """CPU seconds of work since the last release that make another one worth its few milliseconds."""
 
 _trim: Callable[[int], int] | None = None
+_frozen = False
+"""Whether this process, or the one it was forked from, has frozen. (Python 3.12 begins with some objects frozen.)"""
 
 
 def should_release(used: float, interval: float, since_release: float) -> bool:
@@ -44,9 +46,10 @@ def should_release(used: float, interval: float, since_release: float) -> bool:
 
 def release(freeze: bool = False) -> None:
     """Collect garbage, freeze what is left (once a process, when asked for), give free pages back to the system."""
-    gc.collect()
-    if freeze and not gc.get_freeze_count():
-        gc.freeze()
+    if freeze and not _frozen:
+        freeze_once()
+    else:
+        gc.collect()
     trim()
 
 
@@ -147,17 +150,19 @@ def release_after_jobs(worker: ModuleType, idle: float, freeze: bool) -> None:
     forking = worker.Worker.fork_work_horse
 
     def fork_work_horse(self: Any, *arguments: Any, **named: Any) -> Any:
-        _quietly(freeze_before_fork)
+        _quietly(freeze_once)
         return forking(self, *arguments, **named)
 
     worker.Worker.fork_work_horse = fork_work_horse
 
 
-def freeze_before_fork() -> None:
+def freeze_once() -> None:
     """Put all objects where no collection touches them; garbage goes first, so that it is not kept for ever."""
-    if not gc.get_freeze_count():
+    global _frozen
+    if not _frozen:
         gc.collect()
         gc.freeze()
+        _frozen = True
 
 
 def _quietly(action: Callable[[], None]) -> None:
