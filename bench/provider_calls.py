@@ -1,0 +1,245 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calls that providers are paid for, without stage 3 and with it: the unmodified reference stack, 50 users, one seed.
+
+The same users ask the same questions twice, the second time through the gateway with an empty cache. Compared are paid
+calls, Fal's status polls apart, and every single answer. A model that counts distinct requests gives the curve over
+Zipf exponents, and is held against what was measured. Last, the gateway and the cache's Redis are killed under load:
+users must see no error that they would not have seen without them.
+
+    python3 bench/provider_calls.py [--name HOST] [--folder FOLDER] [--steps before after table gateway cache]
+
+A step whose result lies in the folder is not run again. Ends with 1 when a target is missed: paid calls down by TARGET
+at exponent EXPONENT, equal answers, no additional errors. Needs what the sandbox needs (see sandbox/README.md); a step
+takes about six minutes on two cores. docs/caching.md has the figures and where the exponent comes from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from sandbox import ssh, state  # noqa: E402
+from sandbox.load.workload import DEFAULT_CATALOGUE, DEFAULT_EXPONENT, Workload  # noqa: E402
+from sandbox.providers import container as providers  # noqa: E402
+from sandbox.stack import deploy  # noqa: E402
+
+TARGET = 0.5
+EXPONENT = DEFAULT_EXPONENT
+CURVE = (0.0, 0.4, 0.64, 0.75, 0.83, 0.97, 1.1)
+"""0: all prompts equally popular; 0.64 to 0.83: Breslau et al. 1999, six traces; 0.97: Almeida et al. 1996."""
+USERS, REQUESTS, SEED = 50, 40, 1
+LATENCY_SCALE = 0.1
+"""Providers answer ten times faster than real ones: the number of calls stays, the run is shorter."""
+STEP_SECONDS = 390
+GATEWAY, CACHE = "deploy-headroom-gateway-1", "deploy-headroom-cache-1"
+STEPS = ("before", "after", "table", "gateway", "cache")
+KILLED = {"gateway": GATEWAY, "cache": CACHE}
+KILL_REQUESTS, KILL_AT, AWAY_SECONDS = 12, 20.0, 20.0
+
+
+# The model: which calls are the same as an earlier one
+
+Asked = Optional[tuple[str, str]]
+
+
+def _picture(prompt: str) -> tuple[Asked, ...]:
+    return ("rewritten", prompt), ("picture", prompt)
+
+
+CALLS: dict[str, Callable[[str], tuple[Asked, ...]]] = {
+    "text": lambda prompt: (("text", prompt),),
+    "stream": lambda prompt: (("stream", prompt),),
+    "translate": lambda prompt: (("translation", prompt),),
+    "chat": lambda _prompt: (None,),
+    "image": _picture,
+    "api chat": lambda prompt: (("text", prompt),),
+    "api job": _picture,
+}
+"""The paid calls of each kind of request, as the reference stack makes them: a picture's prompt is rewritten first, and
+a talk is asked at temperature 0.7, so that it must not be answered from a cache (None)."""
+
+
+def paid_requests(requests: int, exponent: float) -> Iterator[Asked]:
+    """Yield what each paid call of all users asks for."""
+    work = Workload(SEED, exponent, DEFAULT_CATALOGUE, "everyday", "constant:0")
+    for user in range(USERS):
+        for request in itertools.islice(work.of_user(user), requests):
+            # The web side first, then the message.
+            yield from CALLS.get(f"api {request.api}", lambda _prompt: ())(request.api_prompt)
+            yield from CALLS.get(request.kind, lambda _prompt: ())(request.prompt)
+
+
+def expected(requests: int, exponent: float) -> tuple[int, int]:
+    """Paid calls without a cache, and with one that never forgets."""
+    asked = list(paid_requests(requests, exponent))
+    return len(asked), len({entry for entry in asked if entry}) + asked.count(None)
+
+
+# The sandbox
+
+
+def on_host(name: str, command: str) -> str:
+    return ssh.execute(state.require(name), command)
+
+
+def control(name: str, path: str, body: Any) -> None:
+    data = json.dumps(body).encode()
+    request = urllib.request.Request(providers.control_url(name) + path, data, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def stage(name: str, wanted: str) -> None:
+    """Apply stage 3, or take it back. Raises CalledProcessError."""
+    inventory = subprocess.run(
+        [sys.executable, "-m", "sandbox", "inventory", "--name", name],
+        check=True, capture_output=True, text=True, cwd=ROOT,
+    ).stdout.strip()  # fmt: skip
+    settings = {
+        "headroom_state": wanted,
+        "headroom_guard_seconds": 0,
+        "stage3_caching_gateway_base": "python:3.11-slim",
+    }
+    options = ["-i", inventory, "-e", f"@{ROOT}/sandbox/stack/headroom.yml", "-e", json.dumps(settings)]
+    for playbook in ("prepare.yml", "stage3.yml"):
+        subprocess.run(["ansible-playbook", *options, str(ROOT / "playbooks" / playbook)], check=True, cwd=ROOT)
+
+
+def load(name: str, requests: int, file: Path, *more: str) -> dict[str, Any]:
+    """Let the users work; returns what the load says. Raises CalledProcessError."""
+    deploy.wait_until_healthy(state.require(name))
+    control(name, "/settings", {"latency_scale": LATENCY_SCALE})
+    subprocess.run(
+        [sys.executable, "-m", "sandbox.load", "--name", name, "--users", str(USERS), "--requests", str(requests),
+         "--seconds", str(STEP_SECONDS), "--drain", "60", "--seed", str(SEED), "--zipf", str(EXPONENT),
+         "--think", "exponential:1", "--answers", "--out", str(file), *more],
+        check=True, cwd=ROOT,
+    )  # fmt: skip
+    return json.loads(file.read_text())
+
+
+def empty_cache(name: str) -> None:
+    on_host(name, f"docker exec {CACHE} redis-cli flushall && docker restart {GATEWAY}")
+    deploy.wait_until_healthy(state.require(name))
+
+
+def kill_and_bring_back(name: str, container: str) -> None:
+    """End the process as the kernel would, let the engine restart it; later take the container away for a while."""
+    time.sleep(KILL_AT)
+    on_host(name, f"kill -9 $(docker inspect -f '{{{{.State.Pid}}}}' {container})")
+    time.sleep(KILL_AT)
+    on_host(name, f"docker kill {container}")
+    time.sleep(AWAY_SECONDS)
+    on_host(name, f"docker start {container}")
+
+
+def killed_under_load(name: str, container: str, file: Path) -> None:
+    empty_cache(name)
+    killer = threading.Thread(target=kill_and_bring_back, args=(name, container))
+    killer.start()
+    load(name, KILL_REQUESTS, file, "--mix", "talk")
+    killer.join()
+
+
+# What came of it
+
+
+def answers(result: dict[str, Any]) -> dict[tuple[int, int], tuple[str, str | None]]:
+    return {(entry["user"], entry["number"]): (entry["kind"], entry["answer"]) for entry in result["answers"]}
+
+
+def compared(before: dict[str, Any], after: dict[str, Any]) -> tuple[int, list[str]]:
+    """Return how many answers both runs have, and a line for each that differs."""
+    one, two = answers(before), answers(after)
+    both = sorted(one.keys() & two.keys())
+    return len(both), [f"user {key[0]} number {key[1]} {one[key][0]}" for key in both if one[key] != two[key]]
+
+
+def errors(result: dict[str, Any]) -> int:
+    return result["failed"] + result["unanswered"] + result["api"]["failed"] + sum(
+        result["jobs"][what] for what in ("failed", "lost")
+    )  # fmt: skip
+
+
+def table(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Print the comparison; returns whether the targets are met."""
+    say = lambda *cells: print("".join(f"{cell!s:>14}" for cell in cells))  # noqa: E731
+    say("", "without", "with", "fewer")
+    kinds = sorted(before["provider_calls"].keys() | after["provider_calls"].keys())
+    rows = [(kind, before["provider_calls"].get(kind, 0), after["provider_calls"].get(kind, 0)) for kind in kinds]
+    rows.append(("PAID", before["paid_calls"], after["paid_calls"]))
+    for kind, one, two in rows:
+        say(kind.replace("openai.", ""), one, two, f"{1 - two / one:.1%}" if one else "-")
+    say("p50 bot, ms", *(round(run["latency"]["p50"] * 1000) for run in (before, after)))
+    say("errors", errors(before), errors(after))
+    count, different = compared(before, after)
+    print(f"{count} answers compared, {len(different)} differ. {'; '.join(different[:10])}")
+    print("\nThe curve, by the model (measured at the exponent above):")
+    say("exponent", "without", "with", "fewer")
+    for exponent in CURVE:
+        one, two = expected(REQUESTS, exponent)
+        say(exponent, one, two, f"{1 - two / one:.1%}")
+    saved = 1 - after["paid_calls"] / before["paid_calls"]
+    return saved >= TARGET and not different and errors(after) <= errors(before)
+
+
+def run(name: str, folder: Path, steps: list[str]) -> bool:
+    """Run the steps; returns whether what they show is as it should be."""
+    todo: dict[str, Callable[[Path], object]] = {
+        "before": lambda file: (stage(name, "absent"), load(name, REQUESTS, file)),
+        "after": lambda file: (stage(name, "present"), empty_cache(name), load(name, REQUESTS, file)),
+        **{step: lambda file, one=one: killed_under_load(name, one, file) for step, one in KILLED.items()},
+    }
+    good = True
+    for step in steps:
+        file = folder / f"{step}.json"
+        if step in todo and not file.exists():
+            todo[step](file)
+        if step == "table":
+            good &= table(*(json.loads((folder / f"{one}.json").read_text()) for one in ("before", "after")))
+        if step in KILLED:
+            result = json.loads(file.read_text())
+            print(f"{step} killed twice under load: {result['sent']} messages, {errors(result)} errors")
+            good &= errors(result) == 0
+    return good
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", help="a host of the sandbox; without one, a host is made and removed")
+    parser.add_argument("--folder", type=Path, help="where results are kept")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        if options.name:
+            return 0 if run(options.name, folder, options.steps) else 1
+        from sandbox import host
+        from sandbox.stack.host import bring_up
+
+        name = "calls"
+        bring_up(name)
+        try:
+            return 0 if run(name, folder, options.steps) else 1
+        finally:
+            host.down(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
