@@ -152,8 +152,37 @@ def flags(argv: Sequence[str]) -> dict[str, str]:
     return found
 
 
-# The singular flag of a plural key (dockerd --help); other keys have their flag's name.
-_FLAG_OF = {"default-ulimits": "default-ulimit", "log-opts": "log-opt", "hosts": "host", "labels": "label"}
+# Keys that have no flag (dockerd reference, "Daemon configuration file").
+_FILE_ONLY = frozenset({"builder", "features", "proxies", "runtimes"})
+# What dockerd cannot start with in another type: "max-file": 3 is refused, "3" is what it wants.
+_TYPES = {"live-restore": bool, "userland-proxy": bool, "debug": bool, "log-opts": dict, "default-ulimits": dict}
+
+
+def flag_of(name: str) -> str:
+    """The flag of a key: a key with several values is the plural of its flag (`log-opts`, `insecure-registries`)."""
+    if name.endswith("ies"):
+        return name[:-3] + "y"
+    if name.endswith("s") and not name.endswith(("ss", "dns", "artifacts")):
+        return name[:-1]
+    return name
+
+
+def check(wanted: Mapping[str, Any], usage: str) -> None:
+    """Hold the wanted settings against `dockerd --help`, for a dockerd that cannot check its file by itself.
+
+    Raises DaemonJsonError for a key that it does not know, and for a value of a type that it would not start with.
+    """
+    # A flag that takes values has a word for them behind its name; only such a flag has a plural.
+    found = dict(re.findall(r"--([a-z0-9][a-z0-9-]*)(?: (\S*))?", usage))
+    for name, value in wanted.items():
+        if name not in _FILE_ONLY and name not in found and not found.get(flag_of(name)):
+            raise DaemonJsonError(f"dockerd --help knows no setting {name!r}. Nothing was changed.")
+        kind = _TYPES.get(name)
+        if kind and not isinstance(value, kind):
+            raise DaemonJsonError(f"{name} has to be a {kind.__name__}, and is {value!r}. Nothing was changed.")
+    for name, value in (wanted.get("log-opts") or {}).items():
+        if not isinstance(value, str):
+            raise DaemonJsonError(f"log-opts takes text only: quote the {value!r} of {name}. Nothing was changed.")
 
 
 @dataclass(frozen=True)
@@ -192,7 +221,7 @@ def applicable(
     skipped: list[Skipped] = []
     driver = str(wanted.get("log-driver") or current.get("log-driver") or around.driver or _FILE_DRIVER)
     for name, value in wanted.items():
-        flag = _FLAG_OF.get(name, name)
+        flag = name if name in around.command else flag_of(name)
         reason = None
         if flag in around.command:
             reason = (

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.smallhost.headroom.plugins.module_utils import atomic_file, docker_share
@@ -29,16 +29,18 @@ def present(task: Task) -> dict[str, Any]:
     after = daemon_json.serialize(target, before) if names else before
     pending = sorted({*task.pending, *daemon_json.needs_restart(names, target)})
     restart = bool(pending) and task.params["restart"]
-    checked = validate(after, path, task.engine.argv) if names and after is not None else None
+    checked = validate(after, path, task.engine.argv, wanted) if names and after is not None else None
+    if restart:
+        task.require_restartable(bool(target.get(daemon_json.LIVE_RESTORE)) or task.engine.live_restore)
     memory = docker_share.measure()
     if not task.check_mode:
         if names:
             task.keep_first(names, current, wanted)
             task.expect(pending)
             task.journal.write_file(task.owner, path, after, mode=0o644)
-            _reload(task, target)
+            _or_put_back(task, before, lambda: _reload(task, target))
         if restart:
-            _restart_or_put_back(task, before)
+            _or_put_back(task, before, task.restart)
             task.expect([])
             time.sleep(_QUIET_SECONDS)
             pending = []
@@ -53,19 +55,18 @@ def _reload(task: Task, target: Mapping[str, Any]) -> None:
     task.reload(bool(target[daemon_json.LIVE_RESTORE]) if told else None)
 
 
-def _restart_or_put_back(task: Task, before: bytes | None) -> None:
-    """A daemon that does not come up with the new file gets the old one back. Raises DaemonError."""
+def _or_put_back(task: Task, before: bytes | None, act: Callable[[], None]) -> None:
+    """A daemon that does not take the new file, or does not start with it, gets the old one. Raises DaemonError."""
     try:
-        task.restart()
+        act()
     except daemon.DaemonError as error:
-        if not task.restarted and daemon.read_pid(task.params["pidfile"], "dockerd") is None:
-            task.journal.write_file(task.owner, task.engine.file, before)
-            daemon.systemctl("reset-failed", task.engine.unit or "")
-            daemon.systemctl("start", task.engine.unit or "")
-            raise daemon.DaemonError(
-                f"{error} {task.engine.file} was put back as it was, and dockerd runs with it again."
-            ) from error
-        raise
+        if task.restarted:
+            raise
+        task.journal.write_file(task.owner, task.engine.file, before)
+        if daemon.read_pid(task.params["pidfile"], "dockerd") is None:
+            daemon.systemctl("reset-failed", str(task.engine.unit))
+            daemon.systemctl("start", str(task.engine.unit))
+        raise daemon.DaemonError(f"{error} {task.engine.file} was put back as it was.") from error
 
 
 def _row(
@@ -101,6 +102,8 @@ def absent(task: Task) -> dict[str, Any]:
     restart = bool(pending) and task.params["restart"]
     kept_alive = daemon_json.LIVE_RESTORE in written and task.engine.live_restore
     switch_off = kept_alive and not target.get(daemon_json.LIVE_RESTORE)
+    if restart:
+        task.require_restartable(task.engine.live_restore)
     memory = docker_share.measure()
     if not task.check_mode:
         if restart:

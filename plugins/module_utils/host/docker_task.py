@@ -171,20 +171,24 @@ class Task:
                 )
             time.sleep(0.2)
 
+    def require_restartable(self, live_restore: bool) -> None:
+        """Raises DaemonError where dockerd cannot be restarted, or containers would not outlive it."""
+        if self.engine.unit is None:
+            raise daemon.DaemonError(
+                "dockerd is not run by a unit of systemd here, so it cannot be restarted. Nothing was changed. Restart "
+                "it by hand, with restart: false here."
+            )
+        count = len(running(self.params["docker_host"]))
+        if count and not live_restore:
+            raise daemon.DaemonError(
+                f"a restart of dockerd would stop {count} containers, since live-restore is not in force. Nothing was "
+                "changed. Add live-restore: true to the settings, or set restart: false."
+            )
+
     def restart(self) -> None:
         """Start dockerd anew under its containers. Raises DaemonError where it cannot, or lost one of them."""
         before = running(self.params["docker_host"])
-        unit = self.engine.unit
-        if unit is None:
-            raise daemon.DaemonError(
-                "dockerd is not run by a unit of systemd here, so it was not restarted. Restart it by hand."
-            )
-        if before and not self.engine.live_restore:
-            raise daemon.DaemonError(
-                f"a restart of dockerd would stop {len(before)} containers, since live-restore is not in force. "
-                "dockerd was not restarted. Add live-restore: true to the settings."
-            )
-        daemon.systemctl("restart", unit, seconds=_START_SECONDS)
+        daemon.systemctl("restart", str(self.engine.unit), seconds=_START_SECONDS)
         self.restarted = True
         self.engine = self._wait()
         after = running(self.params["docker_host"])
@@ -203,17 +207,16 @@ class Task:
                 time.sleep(0.5)
 
 
-def validate(data: bytes, path: str, command: list[str]) -> str:
+def validate(data: bytes, path: str, command: list[str], wanted: Mapping[str, Any]) -> str:
     """Have dockerd read the new file, where it knows how to (Docker 23 and later). Returns who has checked it.
 
-    Raises DaemonJsonError with dockerd's own words.
+    Raises DaemonJsonError with dockerd's own words, DaemonError where dockerd does not answer.
     """
     program = command[0] if os.path.isabs(command[0]) else "dockerd"
-    try:
-        if "--validate" not in daemon.run([program, "--help"]):
-            return "its JSON only: this dockerd has no --validate (Docker 23 and later)"
-    except daemon.DaemonError:
-        return "its JSON only: dockerd --help does not answer"
+    usage = daemon.run([program, "--help"])
+    if "--validate" not in usage:
+        daemon_json.check(wanted, usage)
+        return "names and types against dockerd --help, which has no --validate (Docker 23 and later)"
     with tempfile.TemporaryDirectory(prefix="headroom-") as folder:
         trial = os.path.join(folder, "daemon.json")
         atomic_file.replace(trial, data, mode=0o600)

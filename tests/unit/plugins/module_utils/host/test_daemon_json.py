@@ -119,3 +119,43 @@ Max open files            1024                 20000                files
 def test_a_process_with_the_right_may_open_any_number_of_files():
     assert daemon_json.open_files(LIMITS, "CapEff:\t0000003ffeffffff\n") == 20000
     assert daemon_json.open_files(LIMITS, "CapEff:\t000001ffffffffff\n") is None
+
+
+# From dockerd --help (20.10.24).
+USAGE = """
+      --default-ulimit ulimit                   Default ulimits for
+      --dns list                                DNS server to use
+      --insecure-registry list                  Enable insecure registry
+      --live-restore                            Enable live restore of
+      --log-opt map                             Default log driver options
+      --userland-proxy                          Use userland proxy for
+"""
+
+
+def test_settings_that_dockerd_knows_pass():
+    daemon_json.check(
+        {
+            "live-restore": True,
+            "userland-proxy": False,
+            "log-opts": {"max-size": "10m"},
+            "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 65536, "Soft": 65536}},
+            "insecure-registries": [],
+            "dns": [],
+            "runtimes": {},
+        },
+        USAGE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"live-restores": True}, "knows no setting 'live-restores'"),
+        ({"live-restore": "yes"}, "has to be a bool"),
+        ({"log-opts": {"max-file": 3}}, "quote the 3 of max-file"),
+        ({"log-opts": ["max-file=3"]}, "has to be a dict"),
+    ],
+)
+def test_what_dockerd_would_not_start_with_is_refused(wanted, said):
+    with pytest.raises(DaemonJsonError, match=said):
+        daemon_json.check(wanted, USAGE)
