@@ -30,6 +30,8 @@ SMALLEST_GAIN = 1024 * 1024
 JEMALLOC_CONF = "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0"
 _GLIBC = re.compile(rb"GNU C Library [^\n]*?version (\d+)\.(\d+)")
 _NEEDS = re.compile(rb"GLIBC_(\d+)\.(\d+)")
+# What each sets, HEADROOM_ALLOCATOR beside it: by that an earlier trial's variables are known from the operator's.
+_OWN = {ARENAS: ("MALLOC_ARENA_MAX",), JEMALLOC: ("LD_PRELOAD", "MALLOC_CONF"), MIMALLOC: ("PYTHONMALLOC",)}
 _PYTHON = re.compile(r"python3\.(\d+)")
 
 Version = "tuple[int, int]"
@@ -96,15 +98,21 @@ def candidates(process: Process, jemalloc_needs: tuple[int, int] | None) -> dict
     def free(name: str, allocator: str) -> bool:
         return name not in process.environment or ours == allocator
 
-    found = {NONE: _without(theirs, ours)}
+    able: dict[str, dict[str, str]] = {}
     if process.glibc and free("MALLOC_ARENA_MAX", ARENAS):
-        found[ARENAS] = _with(found[NONE], ARENAS, {"MALLOC_ARENA_MAX": "1"})
+        able[ARENAS] = {"MALLOC_ARENA_MAX": "1"}
     fits = process.glibc and jemalloc_needs and process.glibc >= jemalloc_needs
     if fits and process.has_libstdcxx and process.sees_site and free("MALLOC_CONF", JEMALLOC) and _no_malloc(theirs):
-        variables = {"LD_PRELOAD": ":".join([JEMALLOC_IN_CONTAINER, *theirs]), "MALLOC_CONF": JEMALLOC_CONF}
-        found[JEMALLOC] = _with(found[NONE], JEMALLOC, variables)
+        able[JEMALLOC] = {"LD_PRELOAD": ":".join([JEMALLOC_IN_CONTAINER, *theirs]), "MALLOC_CONF": JEMALLOC_CONF}
     if process.python and process.python >= 13 and free("PYTHONMALLOC", MIMALLOC):
-        found[MIMALLOC] = _with(found[NONE], MIMALLOC, {"PYTHONMALLOC": "mimalloc"})
+        able[MIMALLOC] = {"PYTHONMALLOC": "mimalloc"}
+    names = {name for variables in able.values() for name in variables} | set(_OWN.get(ours, ()))
+    back: dict[str, str | None] = dict.fromkeys(sorted(names))
+    if theirs and "LD_PRELOAD" in back:
+        back["LD_PRELOAD"] = ":".join(theirs)
+    found = {NONE: _entries({**back, "HEADROOM_ALLOCATOR": None})}
+    for allocator, variables in able.items():
+        found[allocator] = _entries({**back, **variables, "HEADROOM_ALLOCATOR": allocator})
     return found
 
 
@@ -112,22 +120,12 @@ def _no_malloc(preloaded: Sequence[str]) -> bool:
     return not any("malloc" in os.path.basename(path) for path in preloaded)
 
 
-def _without(theirs: Sequence[str], ours: str) -> list[dict[str, str]]:
-    """What takes this collection's own variables out, and nobody else's."""
-    own = {
-        ARENAS: ["MALLOC_ARENA_MAX"],
-        JEMALLOC: ["MALLOC_CONF"] + ([] if theirs else ["LD_PRELOAD"]),
-        MIMALLOC: ["PYTHONMALLOC"],
-    }
-    gone = [*own.get(ours, []), "HEADROOM_ALLOCATOR"]
-    found = [{"name": name, "state": "absent"} for name in gone]
-    return found + ([{"name": "LD_PRELOAD", "value": ":".join(theirs)}] if ours == JEMALLOC and theirs else [])
-
-
-def _with(base: Sequence[Mapping[str, str]], allocator: str, variables: Mapping[str, str]) -> list[dict[str, str]]:
-    wanted = {**variables, "HEADROOM_ALLOCATOR": allocator}
-    kept = [dict(entry) for entry in base if entry["name"] not in wanted]
-    return kept + [{"name": name, "value": value} for name, value in wanted.items()]
+def _entries(variables: Mapping[str, str | None]) -> list[dict[str, str]]:
+    """As compose_service takes them: every one that another candidate sets is taken out, or as it was before."""
+    return [
+        {"name": name, "state": "absent"} if value is None else {"name": name, "value": value}
+        for name, value in variables.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -48,15 +48,31 @@ def test_what_a_process_could_use(seen, needs, able):
 def test_what_is_preloaded_already_stays():
     found = allocators.candidates(process(environment={"LD_PRELOAD": "/lib/trace.so"}), NEEDS)
     assert values(found["jemalloc"])["LD_PRELOAD"] == f"{allocators.JEMALLOC_IN_CONTAINER}:/lib/trace.so"
-    assert "LD_PRELOAD" not in values(found["none"])
+    assert {values(found[name])["LD_PRELOAD"] for name in ("none", "arenas")} == {"/lib/trace.so"}
 
 
-def test_what_an_earlier_trial_has_set_is_a_candidate_again_and_none_takes_it_out():
-    chosen = allocators.candidates(process(environment={"LD_PRELOAD": "/lib/trace.so"}), NEEDS)["jemalloc"]
-    later = process(environment={**{"LD_PRELOAD": "/lib/trace.so"}, **values(chosen)})
-    found = allocators.candidates(later, NEEDS)
-    assert found["jemalloc"] == chosen or values(found["jemalloc"]) == values(chosen)
-    assert values(found["none"]) == {"MALLOC_CONF": None, "HEADROOM_ALLOCATOR": None, "LD_PRELOAD": "/lib/trace.so"}
+def test_each_candidate_takes_the_others_out():
+    found = allocators.candidates(process(python=13), NEEDS)
+    names = {"MALLOC_ARENA_MAX", "LD_PRELOAD", "MALLOC_CONF", "PYTHONMALLOC", "HEADROOM_ALLOCATOR"}
+    assert all(set(values(entries)) == names for entries in found.values())
+    assert {name for name, value in values(found["none"]).items() if value is not None} == set()
+    assert {name for name, value in values(found["arenas"]).items() if value is not None} == {
+        "MALLOC_ARENA_MAX",
+        "HEADROOM_ALLOCATOR",
+    }
+
+
+@pytest.mark.parametrize("allocator", ["arenas", "jemalloc", "mimalloc"])
+def test_what_an_earlier_trial_has_set_is_known_as_ours(allocator):
+    theirs = {"LD_PRELOAD": "/lib/trace.so"}
+    first = allocators.candidates(process(python=13, environment=theirs), NEEDS)
+    running = {**theirs, **{name: value for name, value in values(first[allocator]).items() if value is not None}}
+    assert allocators.candidates(process(python=13, environment=running), NEEDS) == first
+
+
+def test_variable_of_the_operators_is_never_named():
+    found = allocators.candidates(process(environment={"MALLOC_ARENA_MAX": "2"}), NEEDS)
+    assert all("MALLOC_ARENA_MAX" not in values(entries) for entries in found.values())
 
 
 def window(candidate, well=True, **sizes):
