@@ -55,7 +55,7 @@ def runs(host):
 
 @pytest.mark.parametrize("service", FEATURES)
 def test_processes_were_started_with_the_features(host, pids, service):
-    text = host.check_output("tr '\\0' '\\n' < /proc/%d/environ", pids[service])
+    text = host.check_output(f"tr '\\0' '\\n' < /proc/{pids[service]}/environ")
     environment = dict(line.partition("=")[::2] for line in text.splitlines())
     assert environment["HEADROOM_RUNTIME"] == FEATURES[service]
     assert environment["PYTHONPATH"] == f"{SITE}:/app"  # what the image sets is still on it
@@ -113,7 +113,7 @@ def test_all_are_well_and_nothing_was_killed(host, services):
         assert entry["health"] in ("healthy", "none"), name
         assert entry["oom_kills"] == 0, name
         assert entry["restarts"] == 0, name
-    answer = host.check_output("curl -s -o /dev/null -w '%%{http_code}' http://127.0.0.1:8000/health")
+    answer = host.check_output("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8000/health")
     assert answer == "200"
 
 
