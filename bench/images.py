@@ -320,7 +320,7 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("cases", nargs="*")
     parser.add_argument("--name", default="smallhost")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     host = state.require(options.name)
     if options.part == "reference":
         failed = reference(host)
