@@ -86,8 +86,6 @@ def test_a_folder_that_is_not_there_is_said_once(tmp_path, capsys):
 
 
 def test_the_command_for_the_monitoring(tmp_path):
-    from conftest import FILES
-
     service_counters.ServiceCounters("", str(tmp_path)).add(False, 0, "nobody yet")
     counters = service_counters.ServiceCounters("", str(tmp_path))
     for who in ("ann", "bob", "ann"):
@@ -96,6 +94,10 @@ def test_the_command_for_the_monitoring(tmp_path):
     command = [sys.executable, "-m", "headroom_runtime.count_users"]
     for folder, count in ((tmp_path, "2\n"), (tmp_path / "none", "0\n")):
         done = subprocess.run(
-            [*command, str(folder)], env={"PYTHONPATH": str(FILES)}, capture_output=True, text=True, check=True
+            [*command, str(folder)],
+            env={"PYTHONPATH": os.path.dirname(os.path.dirname(service_counters.__file__))},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert done.stdout == count

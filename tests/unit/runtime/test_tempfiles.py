@@ -93,9 +93,11 @@ def test_folders_of_workers_that_are_gone_are_removed_and_no_others(tmp_path):
     (tmp_path / "headroom-job-without-a-lock").mkdir()
     (tmp_path / "another").mkdir()
     gone = f"from headroom_runtime import tempfiles; import os; tempfiles.JobFolder({str(tmp_path)!r}); os._exit(0)"
-    from conftest import FILES
-
-    subprocess.run([sys.executable, "-c", gone], env={"PYTHONPATH": str(FILES)}, check=True)
+    subprocess.run(
+        [sys.executable, "-c", gone],
+        env={"PYTHONPATH": os.path.dirname(os.path.dirname(tempfiles.__file__))},
+        check=True,
+    )
     assert len(list(tmp_path.iterdir())) == 4
     assert tempfiles.remove_left_behind(str(tmp_path)) == 1
     left = {path.name for path in tmp_path.iterdir()}
