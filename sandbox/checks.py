@@ -127,7 +127,8 @@ ON_REQUEST = ("release", "matrix")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bin/test", description=f"Run all tests but {' and '.join(ON_REQUEST)}, or only some parts.")
+    everything = f"Run all tests but {' and '.join(ON_REQUEST)}, or only some parts."
+    parser = argparse.ArgumentParser(prog="bin/test", description=everything)
     parser.add_argument("--fast", action="store_true", help=f"only {', '.join(FAST)}")
     parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="only these parts")
     options = parser.parse_args()

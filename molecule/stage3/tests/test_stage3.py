@@ -152,7 +152,8 @@ def test_telegram_is_not_redirected(host):
 
 def test_owners_next_up_keeps_gateway_and_cache(host):
     before = [inspected(host, container)["Id"] for container in (GATEWAY, CACHE)]
-    host.check_output(f"cd {FOLDER} && docker compose -f docker-compose.prod.yml up -d --no-build --remove-orphans 2>&1")
+    owners = "docker compose -f docker-compose.prod.yml up -d --no-build --remove-orphans 2>&1"
+    host.check_output(f"cd {FOLDER} && {owners}")
     assert [inspected(host, container)["Id"] for container in (GATEWAY, CACHE)] == before
 
 
