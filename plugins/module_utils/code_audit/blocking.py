@@ -25,7 +25,7 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.code_audit.sour
 # client costs nothing, so a class of clients stands here with the dot after it.
 BLOCKING = {
     "requests.": "an HTTP request",
-    "urllib.request.urlopen": "an HTTP request",
+    "urllib.request.": "an HTTP request",
     "httpx.get": "an HTTP request",
     "httpx.post": "an HTTP request",
     "httpx.request": "an HTTP request",

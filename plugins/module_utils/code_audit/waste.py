@@ -46,7 +46,6 @@ CLIENTS = {
     "redis.Redis.from_url": ("socket_timeout", "for ever when the other side is gone without a word"),
     "redis.asyncio.Redis": ("socket_timeout", "for ever when the other side is gone without a word"),
     "redis.asyncio.from_url": ("socket_timeout", "for ever when the other side is gone without a word"),
-    "urllib.request.urlopen": ("timeout", "for ever"),
     "psycopg2.connect": ("connect_timeout", "for ever"),
 }
 _HTTP = ("requests.", "httpx.")
