@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import yaml
+
 from release import matrix, package, readmes
 from sandbox.environment import ROOT
 
@@ -67,3 +69,13 @@ def test_the_importers_complaints_are_kept_and_the_linters_news_are_not():
         ]
     )
     assert [line.split(":")[0] for line in package.complaints(log)] == ["WARNING", "ERROR"]
+
+
+def test_every_playbook_knows_how_many_hosts_at_a_time_the_inventory_wants():
+    """A play's keywords see variables of hosts only once an earlier play has run."""
+    changing = [path for path in (ROOT / "playbooks").glob("*.yml") if "headroom_serial" in path.read_text()]
+    assert len(changing) >= 6
+    for path in changing:
+        first, play = yaml.safe_load(path.read_text())
+        assert set(first) == {"name", "hosts", "gather_facts"}, path.name
+        assert "extract" in play["serial"], path.name
