@@ -20,7 +20,7 @@ _SHOWN = 400
 _TELLING = re.compile(
     r"error|returned a non-zero code|no space left|did not complete|could not|cannot|denied|timed out", re.IGNORECASE
 )
-_NOISE = re.compile(r"^(?:#\d+ )?(?:CACHED|DONE|-+>?|={3,}|WARN|time=)|retrying \(retry", re.IGNORECASE)
+_NOISE = re.compile(r"^(?:#\d+ )?(?:Step \d+/|CACHED|DONE|-+>?|={3,}|WARN|time=)|retrying \(retry", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def test_names_of_new_images(name, ours):
 
 
 def test_a_failed_build_is_named_by_its_own_words():
-    output = "Step 3/9 : RUN x\n#5 CACHED\n\x1b[91mERROR: No matching distribution found for y==1\x1b[0m\n"
+    output = "Step 3/9 : RUN echo error\n#5 CACHED\n\x1b[91mERROR: No matching distribution found for y==1\x1b[0m\n"
     assert build.reason(output) == "ERROR: No matching distribution found for y==1"
     assert len(build.reason("error " * 500)) < 500
 
