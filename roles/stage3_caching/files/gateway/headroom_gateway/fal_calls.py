@@ -180,7 +180,7 @@ class FalCalls:
         return None
 
     async def _fly(self, call: Call, plan: Plan, responder: Responder, keep: Any, stale: Entry | None = None) -> str:
-        flight, label = self._flights.find(plan.key), reply.COALESCED
+        flight, label = self._flights.find(plan), reply.COALESCED
         if flight is None:
             label = reply.MISS
             flight = self._flights.launch(call, plan, self._limit, stale, keep)

@@ -41,8 +41,10 @@ class Flights:
         self._flights: dict[bytes, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def find(self, key: bytes) -> Flight | None:
-        return self._flights.get(key)
+    def find(self, plan: Plan) -> Flight | None:
+        """Return the flight that a call may join; who wants a new answer joins none that has ended already."""
+        flight = self._flights.get(plan.key)
+        return flight if flight is None or plan.read or not flight.ended else None
 
     def launch(self, call: Call, plan: Plan, limit: int, stale: Entry | None, keep: Keep) -> Flight:
         """Begin a call of which at most `limit` bytes are kept. The caller joins before it awaits anything."""

@@ -118,7 +118,7 @@ class Gateway:
             self.metrics.count("cache_bytes_total", call.provider.name, by=len(entry.body))
             return reply.HIT
         # From here to `join` nothing is awaited: an answer that came since the look into the cache is still a flight.
-        flight, label = self._flights.find(plan.key), reply.COALESCED
+        flight, label = self._flights.find(plan), reply.COALESCED
         if flight is None:
             label = reply.MISS
             generation = self._store.generation(call.provider.name)

@@ -22,8 +22,11 @@ HOP_BY_HOP = frozenset(
 
 def header(headers: Headers, name: bytes) -> bytes:
     """Return the values of a header joined as RFC 9110 section 5.3 does, b"" when there is none."""
-    found = [value for known, value in headers if known == name]
-    return found[0] if len(found) == 1 else b", ".join(found)
+    found = b""
+    for known, value in headers:
+        if known == name:
+            found = found + b", " + value if found else value
+    return found
 
 
 def end_to_end(headers: Headers) -> Headers:

@@ -53,6 +53,7 @@ class _Connection(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._batches: collections.deque[_Batch] = collections.deque()
         self._lost = lost
+        self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self.open = False
         self.blamed = False
@@ -96,9 +97,16 @@ class _Connection(asyncio.Protocol):
         future: asyncio.Future[list[Any] | None] = loop.create_future()
         # A reply that comes too late cannot be told from the next one's: the connection ends with the first of these.
         self._batches.append(_Batch(len(commands), future, loop.call_later(seconds, self.close)))
-        assert self._transport is not None
-        self._transport.write(b"".join(map(encode, commands)))
+        if not self._unsent:
+            loop.call_soon(self._flush)
+        self._unsent += map(encode, commands)
         return future
+
+    def _flush(self) -> None:
+        """Write what all requests of this turn of the event loop ask: one system call, not one for each."""
+        data, self._unsent = b"".join(self._unsent), []
+        if self._transport is not None and self.open:
+            self._transport.write(data)
 
 
 class RedisLink:
