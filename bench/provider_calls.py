@@ -44,8 +44,9 @@ EXPONENT = DEFAULT_EXPONENT
 CURVE = (0.0, 0.4, 0.64, 0.75, 0.83, 0.97, 1.1)
 """0: all prompts equally popular; 0.64 to 0.83: Breslau et al. 1999, six traces; 0.97: Almeida et al. 1996."""
 USERS, REQUESTS, SEED = 50, 40, 1
-LATENCY_SCALE = 0.1
-"""Providers answer ten times faster than real ones: the number of calls stays, the run is shorter."""
+PACE = {"latency_scale": 0.1, "telegram_per_second": 10_000}
+"""Providers answer ten times faster than real ones, users hardly think, and Telegram takes it: the number of calls is
+the same, the run is shorter."""
 STEP_SECONDS = 390
 GATEWAY, CACHE = "deploy-headroom-gateway-1", "deploy-headroom-cache-1"
 STEPS = ("before", "after", "table", "gateway", "cache")
@@ -123,7 +124,7 @@ def stage(name: str, wanted: str) -> None:
 def load(name: str, requests: int, file: Path, *more: str) -> dict[str, Any]:
     """Let the users work; returns what the load says. Raises CalledProcessError."""
     deploy.wait_until_healthy(state.require(name))
-    control(name, "/settings", {"latency_scale": LATENCY_SCALE})
+    control(name, "/settings", PACE)
     subprocess.run(
         [sys.executable, "-m", "sandbox.load", "--name", name, "--users", str(USERS), "--requests", str(requests),
          "--seconds", str(STEP_SECONDS), "--drain", "60", "--seed", str(SEED), "--zipf", str(EXPONENT),
