@@ -111,11 +111,7 @@ def stage(name: str, wanted: str) -> None:
         [sys.executable, "-m", "sandbox", "inventory", "--name", name],
         check=True, capture_output=True, text=True, cwd=ROOT,
     ).stdout.strip()  # fmt: skip
-    settings = {
-        "headroom_state": wanted,
-        "headroom_guard_seconds": 0,
-        "stage3_caching_gateway_base": "python:3.11-slim",
-    }
+    settings = {"headroom_state": wanted, "headroom_guard_seconds": 0}
     options = ["-i", inventory, "-e", f"@{ROOT}/sandbox/stack/headroom.yml", "-e", json.dumps(settings)]
     for playbook in ("prepare.yml", "stage3.yml"):
         subprocess.run(["ansible-playbook", *options, str(ROOT / "playbooks" / playbook)], check=True, cwd=ROOT)
