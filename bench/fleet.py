@@ -132,7 +132,7 @@ def measure(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m bench.fleet", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python3 -m bench.fleet", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 50])
     parser.add_argument("--forks", type=int, default=10, help="Ansible's forks (its own default is 5)")
     parser.add_argument("--rounds", type=int, default=2, help="runs with nothing to change")

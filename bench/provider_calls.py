@@ -175,7 +175,10 @@ def errors(result: dict[str, Any]) -> int:
 
 def table(before: dict[str, Any], after: dict[str, Any]) -> bool:
     """Print the comparison; returns whether the targets are met."""
-    say = lambda *cells: print("".join(f"{cell!s:>14}" for cell in cells))  # noqa: E731
+
+    def say(*cells: Any) -> None:
+        print("".join(f"{cell!s:>14}" for cell in cells))
+
     say("", "without", "with", "fewer")
     kinds = sorted(before["provider_calls"].keys() | after["provider_calls"].keys())
     rows = [(kind, before["provider_calls"].get(kind, 0), after["provider_calls"].get(kind, 0)) for kind in kinds]

@@ -236,7 +236,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m bench.peers", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python3 -m bench.peers", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--stages", type=int, choices=(1, 2, 3, 4), default=2, help="stages of ours")
     parser.add_argument("--users", type=int, default=20, help="users at work during the first run")
     parser.add_argument("--rounds", type=int, default=3, help="runs with nothing to change")

@@ -233,10 +233,11 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project
     PROJECT_ARGUMENT_SPEC,
     WRITE_ARGUMENT_SPEC,
 )
+from ansible_collections.smallhost.headroom.plugins.module_utils.docker_engine import Engine
 from ansible_collections.smallhost.headroom.plugins.module_utils.images.run import apply, undo
 from ansible_collections.smallhost.headroom.plugins.module_utils.images.store import ImageStore
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import UNDO_ARGUMENT_SPEC
-from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, connect, fail, opened
+from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, fail, opened
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     **PROJECT_ARGUMENT_SPEC,
@@ -258,9 +259,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         with opened(module, engine_required=True) as task:
-            engine = task.engine or connect(module.params["docker_host"], True, task.warnings)
-            assert engine is not None
-            store = ImageStore(engine)
+            store = ImageStore(task.engine or Engine(module.params["docker_host"]))
             result = apply(task, store) if module.params["state"] == "present" else undo(task, store)
     except ERRORS as error:
         fail(module, error)

@@ -11,13 +11,14 @@ import contextlib
 import dataclasses
 import json
 import ssl
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
 
-OPENAI = {"Authorization": "Bearer sk-secret-one"}
+OPENAI = MappingProxyType({"Authorization": "Bearer sk-secret-one"})
 DEEPL = {"Authorization": "DeepL-Auth-Key secret-two"}
-FAL = {"Authorization": "Key secret-three"}
+FAL = MappingProxyType({"Authorization": "Key secret-three"})
 
 
 @dataclasses.dataclass

@@ -58,7 +58,7 @@ def seen(answer):
 
 
 @pytest.mark.parametrize("kind", CALLS)
-@pytest.mark.parametrize(("mode", "fields"), FAILURES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("mode", "fields"), FAILURES, ids=str)
 def test_a_failing_provider_looks_as_it_does_without(gateway, providers, kind, mode, fields):
     call = CALLS[kind]
     word = f"{kind} {mode} {fields}"

@@ -18,9 +18,9 @@ import subprocess
 import sys
 import tarfile
 import time
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 RUNTIME = Path(__file__).resolve().parents[2] / "roles/stage4_code/files"
 ALL = "lazy-models,release-memory:idle=1,images,http,api,tempfiles"

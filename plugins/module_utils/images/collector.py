@@ -164,7 +164,7 @@ def behind(names: Iterable[str], depends: Callable[[str], str]) -> set[str]:
 
 def _depends(name: str) -> str:
     argv = ["dpkg-query", "-W", "-f", "${Status}|${Depends}", name]
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
     status, _bar, depends = done.stdout.partition("|")
     return depends if status.endswith(" installed") else ""
 
@@ -236,7 +236,7 @@ def after(number: str, development: Sequence[str]) -> None:
     needed = behind(development, _depends) | _named_before(HOME)
     for start in range(0, len(binaries), 200):
         argv = ["ldd", *binaries[start : start + 200]]
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
         needed |= {name for name in (owner(path, owned) for path in libraries(done.stdout)) if name}
     with open(os.path.join(goal, NOTES, "packages"), "w") as stream:
         stream.write("".join(name + "\n" for name in sorted(needed)))

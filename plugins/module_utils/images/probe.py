@@ -81,7 +81,7 @@ def libraries(folders: Iterable[str]) -> list[str]:
     for start in range(0, len(binaries), 200):
         argv = ["ldd", *binaries[start : start + 200]]
         try:
-            done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
         except OSError:
             break
         missing.update(re.findall(r"^\s*(\S+) => not found", done.stdout, re.MULTILINE))

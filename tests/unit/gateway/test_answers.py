@@ -10,7 +10,7 @@ import pytest
 from headroom_gateway.answers import events, why_not
 from headroom_gateway.http_message import Head
 
-JSON = [(b"content-type", b"application/json")]
+JSON = ((b"content-type", b"application/json"),)
 SSE = [(b"content-type", b"text/event-stream; charset=utf-8")]
 
 

@@ -36,7 +36,13 @@ def application(tmp_path):
             HEADROOM_RUNTIME=features, PYTHONPATH=f"{site}:{FILES}", PYTHONDONTWRITEBYTECODE="1", **environment
         )
         done = subprocess.run(
-            [sys.executable, str(program)], env=known, cwd=tmp_path, capture_output=True, text=True, timeout=60
+            [sys.executable, str(program)],
+            env=known,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout, done.stderr

@@ -149,3 +149,33 @@ def test_the_loader_stays_what_it_was(application):
         """,
     )
     assert said == "SourceFileLoader True\n"
+
+
+def test_another_finder_that_asks_all_others_is_no_endless_circle(application):
+    """As the redirect of stage 3 does, whichever of the two comes first."""
+    said, errors = application(
+        "release-memory",
+        """
+        import sys
+        class Other:
+            looks = 0
+            def find_spec(self, name, path=None, target=None):
+                if name != "asyncio.base_events":
+                    return None
+                self.looks += 1
+                for finder in sys.meta_path:
+                    spec = None if finder is self else finder.find_spec(name, path, target)
+                    if spec is not None:
+                        return spec
+        first, last = Other(), Other()
+        sys.meta_path.insert(0, first)
+        import asyncio.base_events
+        del sys.modules["asyncio.base_events"]
+        sys.meta_path.remove(first)
+        sys.meta_path.insert(2, last)
+        import asyncio.base_events as module
+        print(first.looks, last.looks, module.BaseEventLoop.run_forever.__module__)
+        """,
+    )
+    assert said == "1 1 headroom_runtime.release_memory\n"
+    assert errors == ""

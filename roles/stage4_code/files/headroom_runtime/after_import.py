@@ -12,6 +12,7 @@ whoever asks it for the source, for resources or for its type gets the usual ans
 from __future__ import annotations
 
 import sys
+from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class AfterImport:
     def __init__(self) -> None:
         self._actions: dict[str, list[Action]] = {}
         self._instead: dict[str, Instead] = {}
+        self._looking: set[tuple[int, str]] = set()
 
     def add(self, name: str, action: Action) -> None:
         """Call the action with the module `name` when it has been imported: at once where it has been already.
@@ -57,7 +59,14 @@ class AfterImport:
         """Part of the import system's protocol: the spec with a loader that calls back, None for all other modules."""
         if name not in self._actions and ".".join(name.split(".", 2)[:2]) not in self._instead:
             return None
-        spec = self._find(name, path, target)
+        looking = get_ident(), name
+        if looking in self._looking:
+            return None  # Another finder of this kind, which this one has asked, asks back.
+        self._looking.add(looking)
+        try:
+            spec = self._find(name, path, target)
+        finally:
+            self._looking.discard(looking)
         loader = getattr(spec, "loader", None)
         if loader is not None and hasattr(loader, "exec_module"):
             try:

@@ -269,7 +269,7 @@ class Parts:
         """Put descriptors that build the model in the places of pydantic's stand-ins."""
         for name in ("__pydantic_validator__", "__pydantic_serializer__"):
             stand_in = cls.__dict__.get(name)
-            if type(stand_in) is self.mock:
+            if stand_in.__class__ is self.mock:
                 setattr(cls, name, self._lazy(stand_in, cls, name))
         if "__signature__" not in cls.__dict__:
             cls.__signature__ = self._signature(cls)

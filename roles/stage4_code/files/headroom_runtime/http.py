@@ -135,7 +135,7 @@ class _Kept:
             self._adapter.poolmanager.clear()
         self._used = now
         for prefix, usual in list(session.adapters.items()):
-            if type(usual) is type(self._adapter).__mro__[1]:
+            if usual.__class__ is type(self._adapter).__mro__[1]:
                 session.mount(prefix, self._adapter)
 
 

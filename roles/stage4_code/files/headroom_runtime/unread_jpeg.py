@@ -101,7 +101,7 @@ def unread_class() -> Any:
 
 
 def _content(stream: Any) -> bytes:
-    if type(stream) is io.BytesIO:
+    if stream.__class__ is io.BytesIO:
         return stream.getvalue()  # The bytes that it was made of: no copy.
     position = stream.tell()
     try:

@@ -28,8 +28,8 @@ NETWORK = {"ipam": {"config": [{"subnet": "10.254.213.0/29"}]}}
 PARAMS = {"services": [{"name": "cache", "definition": CACHE}], "networks": [{"name": "own", "definition": NETWORK}]}
 
 
-def written(text, params=PARAMS, ours=()):
-    wanted = addition.places(params)
+def written(text, params=None, ours=()):
+    wanted = addition.places(params or PARAMS)
     changes = addition.plan(wanted, ours, edit.Document(text, "compose.yml"))
     return edit.edit(text, changes, "compose.yml"), changes
 
@@ -81,7 +81,7 @@ def test_service_of_the_users_own_is_not_taken_over():
 
 
 def test_container_is_known_by_the_definition_that_it_was_made_from():
-    ((_place, definition),) = addition.places({**PARAMS, "networks": []}).items()
+    (definition,) = addition.places({**PARAMS, "networks": []}).values()
     same = {"running": True, "labels": {addition.LABEL_DIGEST: addition.digest(CACHE)}}
     assert not addition.pending(definition, [same])
     assert addition.pending(definition, [])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 PATH = "/etc/docker/daemon.json"
 PLAIN = Around(command={}, driver="json-file", swarm=False, open_files=None)
-values = st.recursive(st.booleans() | st.integers() | st.text(), lambda deeper: st.lists(deeper), max_leaves=4)
+values = st.recursive(st.booleans() | st.integers() | st.text(), st.lists, max_leaves=4)
 settings = st.recursive(
     st.dictionaries(st.sampled_from("abcdef"), values, max_size=4),
     lambda deeper: st.dictionaries(st.sampled_from("abcdef"), deeper | values, max_size=4),
