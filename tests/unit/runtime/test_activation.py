@@ -177,5 +177,5 @@ def test_another_finder_that_asks_all_others_is_no_endless_circle(application):
         print(first.looks, last.looks, module.BaseEventLoop.run_forever.__module__)
         """,
     )
-    assert said == "1 1 headroom_runtime.release_memory\n"
+    assert said == "2 1 headroom_runtime.release_memory\n"
     assert errors == ""
