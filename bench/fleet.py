@@ -42,6 +42,7 @@ services:
   redis:
     image: {IMAGE}
     command: redis-server --save "" --maxmemory 64mb --maxmemory-policy allkeys-lru
+    network_mode: bridge
 """
 VARIABLES: dict[str, Any] = {
     "headroom_services": [{"role": "redis", "service": "redis", "memory": "48M"}],

@@ -81,7 +81,7 @@ def test_service_of_the_users_own_is_not_taken_over():
 
 
 def test_container_is_known_by_the_definition_that_it_was_made_from():
-    (definition,) = addition.places({**PARAMS, "networks": []}).values()
+    definition = addition.places({**PARAMS, "networks": []})["services", "cache"]
     same = {"running": True, "labels": {addition.LABEL_DIGEST: addition.digest(CACHE)}}
     assert not addition.pending(definition, [same])
     assert addition.pending(definition, [])
