@@ -172,6 +172,23 @@ def test_nothing_happens_without_the_variable():
     subprocess.run([sys.executable, "-c", program], env={**environment, "PYTHONPATH": str(PACKAGES)}, check=True)
 
 
+def test_other_finders_of_its_kind_are_borne(tmp_path):
+    """Two finders that each ask all others for the same module must neither go round for ever nor act twice."""
+    (tmp_path / "httpx.py").write_text("")
+    program = """
+from headroom_redirect.imports import when_imported
+calls = []
+when_imported({"httpx": lambda module: calls.append("first")})
+when_imported({"httpx": lambda module: calls.append("second")})
+import httpx
+print(*sorted(calls))
+"""
+    environment = {**os.environ, "PYTHONPATH": f"{PACKAGES}:{tmp_path}"}
+    environment.pop("HEADROOM_REDIRECT", None)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["first", "second"], done.stderr[-500:]
+
+
 def test_shim_loads_nothing_heavy():
     """Every Python process of the application pays for it, health checks too."""
     program = (

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sys
+from _thread import get_ident
 
 from headroom_redirect.complaint import log
 
@@ -47,18 +48,30 @@ class _Finder:
 
     def __init__(self, actions: dict[str, Action]) -> None:
         self._actions = actions
+        # (thread, module) of searches under way: another finder of this kind asks all others in turn, this one too.
+        self._searching: set[tuple[int, str]] = set()
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         action = self._actions.get(name)
-        if action is None:
+        search = (get_ident(), name)
+        if action is None or search in self._searching:
             return None
+        self._searching.add(search)
+        try:
+            spec = self._ask_others(name, path, target)
+        finally:
+            self._searching.discard(search)
+        if spec is not None:
+            _follow(spec, action)
+        return spec
+
+    def _ask_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         for finder in sys.meta_path:
             find = None if finder is self else getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = find(name, path, target) if find else None
             if spec is not None:
-                _follow(spec, action)
                 return spec
         return None
 
