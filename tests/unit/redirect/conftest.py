@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import http.server
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -21,8 +22,8 @@ import pytest
 # What the role puts on the applications' PYTHONPATH.
 sys.path.insert(0, str(Path(__file__).parents[3] / "roles" / "stage3_caching" / "files"))
 
-PROVIDER_ADDRESS = "127.77.0.1"
-"""An own loopback address, so that nobody else's port 443 is in the way."""
+PROVIDER_ADDRESS = f"127.77.{os.getpid() % 250 + 1}.{os.getpid() // 250 % 250 + 1}"
+"""An own loopback address, so that nobody else's port 443 is in the way: no other test process's either."""
 
 
 @dataclasses.dataclass
