@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 
 import headroom_redirect
 
-PROVIDER_ADDRESS = "127.77.0.1"
+PROVIDER_ADDRESS = os.environ["PROVIDER_ADDRESS"]
 HEADERS = {"Authorization": "Bearer sk-test", "Content-Type": "application/json"}
 
 _resolve = socket.getaddrinfo

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "roles" / "stage3_caching" / 
 
 PROVIDER_ADDRESS = f"127.77.{os.getpid() % 250 + 1}.{os.getpid() // 250 % 250 + 1}"
 """An own loopback address, so that nobody else's port 443 is in the way: no other test process's either."""
+os.environ["PROVIDER_ADDRESS"] = PROVIDER_ADDRESS  # for the application, which is a process of its own
 
 
 @dataclasses.dataclass
