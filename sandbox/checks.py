@@ -98,7 +98,9 @@ def sandbox() -> None:
     name = "tests"
     os.environ["HEADROOM_STACK_HOST"] = bring_up(name).name
     try:
-        call("pytest", "-q", "tests/sandbox", "tests/report", "--ignore", "tests/sandbox/unit")
+        # The package is installed and used with every ansible-core by the part `matrix`.
+        left_out = [f"--ignore=tests/sandbox/{name}" for name in ("unit", "test_installed.py")]
+        call("pytest", "-q", "tests/sandbox", "tests/report", *left_out)
     finally:
         del os.environ["HEADROOM_STACK_HOST"]
         host.down(name)
