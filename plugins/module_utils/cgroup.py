@@ -72,7 +72,8 @@ class Group:
 # Reading single files
 
 
-def _text(path: str) -> str | None:
+def read_text(path: str) -> str | None:
+    """A file of the kernel's as text; None where there is none, or none that may be read."""
     try:
         with open(path, encoding="ascii", errors="replace") as stream:
             return stream.read()
@@ -82,7 +83,7 @@ def _text(path: str) -> str | None:
 
 def _number(path: str) -> int | None:
     """The file's number; None for `max`, for cgroup v1's way of saying so, and where there is no such file."""
-    text = (_text(path) or "").strip()
+    text = (read_text(path) or "").strip()
     if not text.isdigit():
         return None
     number = int(text)
@@ -91,7 +92,7 @@ def _number(path: str) -> int | None:
 
 def _pairs(path: str) -> dict[str, int]:
     found = {}
-    for line in (_text(path) or "").splitlines():
+    for line in (read_text(path) or "").splitlines():
         name, _separator, value = line.partition(" ")
         if value.strip().isdigit():
             found[name] = int(value)
@@ -110,7 +111,7 @@ def _subtree(folder: str) -> Iterator[str]:
 def _mounts(proc: str, sys_root: str) -> dict[str, tuple[str, str]]:
     """Controller (or "unified") -> (mount point, the cgroup that is mounted there), from /proc/self/mountinfo."""
     found: dict[str, tuple[str, str]] = {}
-    for line in (_text(os.path.join(proc, "self", "mountinfo")) or "").splitlines():
+    for line in (read_text(os.path.join(proc, "self", "mountinfo")) or "").splitlines():
         fields = line.split()
         if "-" not in fields:
             continue
@@ -149,7 +150,7 @@ def find(pid: int, container: str, proc: str = "/proc", sys_root: str = "/sys/fs
     Raises CgroupError where the process is not seen from here, or is not the container's: that is so when the engine
     is on another host, or when this runs in a container that only has the engine's socket.
     """
-    text = _text(os.path.join(proc, str(pid), "cgroup"))
+    text = read_text(os.path.join(proc, str(pid), "cgroup"))
     if text is None:
         raise CgroupError(f"process {pid} of container {container[:12]} is not visible on this host.")
     mounts = _mounts(proc, sys_root)
@@ -243,11 +244,11 @@ def cpu_limit(group: Group) -> float | None:
     """Processors' worth of time that the container may use, or None without a limit."""
     if group.version == 1:
         folder = group.folders.get("cpu", "")
-        quota = _text(os.path.join(folder, "cpu.cfs_quota_us"))
+        quota = read_text(os.path.join(folder, "cpu.cfs_quota_us"))
         period = _number(os.path.join(folder, "cpu.cfs_period_us"))
         share = int(quota) if quota and quota.strip().lstrip("-").isdigit() else -1
         return share / period if share > 0 and period else None
-    words = (_text(os.path.join(group.folders["cpu"], "cpu.max")) or "max").split()
+    words = (read_text(os.path.join(group.folders["cpu"], "cpu.max")) or "max").split()
     return int(words[0]) / int(words[1]) if len(words) == 2 and words[0].isdigit() else None
 
 
@@ -264,7 +265,7 @@ def activity(group: Group) -> Activity:
         throttled = stat.get("throttled_time", 0) / 1e9
     else:
         used, throttled = stat.get("usage_usec", 0) / 1e6, stat.get("throttled_usec", 0) / 1e6
-    listed = (_text(os.path.join(path, "cgroup.procs")) or "" for path in _subtree(group.memory))
+    listed = (read_text(os.path.join(path, "cgroup.procs")) or "" for path in _subtree(group.memory))
     return Activity(
         cpu_seconds=used,
         throttled_periods=stat.get("nr_throttled", 0),
@@ -281,7 +282,7 @@ def pressure(group: Group) -> dict[str, float] | None:
     unified hierarchy as well ("hybrid").
     """
     folder = group.memory if group.version == 2 else group.folders.get("unified")
-    return parse_pressure(_text(os.path.join(folder, "memory.pressure"))) if folder else None
+    return parse_pressure(read_text(os.path.join(folder, "memory.pressure"))) if folder else None
 
 
 def host_pressure(proc: str = "/proc") -> dict[str, float] | None:
@@ -289,7 +290,7 @@ def host_pressure(proc: str = "/proc") -> dict[str, float] | None:
 
     Independent of the version of cgroups. Inside a container it is the whole machine's.
     """
-    return parse_pressure(_text(os.path.join(proc, "pressure", "memory")))
+    return parse_pressure(read_text(os.path.join(proc, "pressure", "memory")))
 
 
 def parse_pressure(text: str | None) -> dict[str, float] | None:
@@ -328,7 +329,7 @@ def host_memory(proc: str = "/proc", sys_root: str = "/sys/fs/cgroup") -> HostMe
     info = {
         name: int(value.split()[0]) * 1024
         for name, _separator, value in (
-            line.partition(":") for line in (_text(os.path.join(proc, "meminfo")) or "").splitlines()
+            line.partition(":") for line in (read_text(os.path.join(proc, "meminfo")) or "").splitlines()
         )
         if value.split()
     }
@@ -376,7 +377,7 @@ def counts_swap(proc: str = "/proc", sys_root: str = "/sys/fs/cgroup") -> bool:
     if "memory" in mounts:
         return os.path.exists(os.path.join(mounts["memory"][0], "memory.memsw.limit_in_bytes"))
     # The root of cgroup v2 has no such file; a kernel that boots with v2 counts swap unless it is told not to.
-    return "swapaccount=0" not in (_text(os.path.join(proc, "cmdline")) or "")
+    return "swapaccount=0" not in (read_text(os.path.join(proc, "cmdline")) or "")
 
 
 # The two things that the engine cannot undo through its API

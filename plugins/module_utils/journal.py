@@ -122,6 +122,15 @@ class Journal:
         finally:
             os.close(handle)
 
+    @contextlib.contextmanager
+    def opened(self, check_mode: bool, wait: float) -> Iterator[Journal]:
+        """Load the journal for a task: only read in check mode, which changes nothing, else as `locked` does."""
+        if check_mode:
+            yield self.read_only()
+            return
+        with self.locked(wait):
+            yield self
+
     def _acquire(self, handle: int, wait: float) -> None:
         end = time.monotonic() + wait
         while True:

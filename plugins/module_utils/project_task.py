@@ -7,14 +7,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.smallhost.headroom.plugins.module_utils import cgroup, docker_engine, units
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import project as compose_project
-from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal, JournalError
+from ansible_collections.smallhost.headroom.plugins.module_utils.journal import (
+    UNDO_ARGUMENT_SPEC,
+    Journal,
+    JournalError,
+)
 
 ERRORS: tuple[type[Exception], ...] = (
     compose_project.ProjectError,
@@ -25,6 +29,13 @@ ERRORS: tuple[type[Exception], ...] = (
     ValueError,
     OSError,
 )
+
+# What every module takes that changes a project: where it is, which file is written, how it is taken back.
+CHANGE_ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    **compose_project.PROJECT_ARGUMENT_SPEC,
+    **compose_project.WRITE_ARGUMENT_SPEC,
+    **UNDO_ARGUMENT_SPEC,
+}
 
 
 @dataclass
@@ -87,10 +98,8 @@ def opened(module: AnsibleModule, engine_required: bool) -> Iterator[ProjectTask
     project = find_project(params, engine)
     journal = Journal(project.name, params["state_dir"])
     with contextlib.ExitStack() as stack:
-        if module.check_mode:
-            journal.read_only()
-        else:
-            _lock(stack, journal, params["lock_timeout"])
+        _open(stack, journal, module.check_mode, params["lock_timeout"])
+        if not module.check_mode:
             # Another run may have changed files, or made one, while this one waited.
             project = find_project(params, engine)
         warnings += project.warnings
@@ -98,14 +107,30 @@ def opened(module: AnsibleModule, engine_required: bool) -> Iterator[ProjectTask
         yield ProjectTask(params, module.check_mode, owner, engine, project, journal, warnings)
 
 
-def _lock(stack: contextlib.ExitStack, journal: Journal, seconds: float) -> None:
+def _open(stack: contextlib.ExitStack, journal: Journal, check_mode: bool, seconds: float) -> None:
     try:
-        stack.enter_context(journal.locked(seconds))
+        stack.enter_context(journal.opened(check_mode, seconds))
     except PermissionError as error:
         raise JournalError(
             f"no permission to keep the undo journal in {journal.folder}. Nothing was changed. "
             "Use become, or another state_dir."
         ) from error
+
+
+Work = Callable[[ProjectTask], "dict[str, Any]"]
+
+
+def carry_out(module: AnsibleModule, engine_required: bool, present: Work, absent: Work) -> NoReturn:
+    """Open the project, do what the task's state asks for, and end the task with its result or one clear message."""
+    try:
+        with opened(module, engine_required) as task:
+            result = present(task) if module.params["state"] == "present" else absent(task)
+    except ERRORS as error:
+        fail(module, error)
+    for warning in task.warnings:
+        module.warn(warning)
+    module.exit_json(**result)
+    raise AssertionError
 
 
 def fail(module: AnsibleModule, error: Exception) -> NoReturn:

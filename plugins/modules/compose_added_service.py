@@ -186,17 +186,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.smallhost.headroom.plugins.module_utils.added_service_run import apply_added, undo_added
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import (
-    PROJECT_ARGUMENT_SPEC,
-    WRITE_ARGUMENT_SPEC,
-)
-from ansible_collections.smallhost.headroom.plugins.module_utils.journal import UNDO_ARGUMENT_SPEC
-from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, fail, opened
+from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import CHANGE_ARGUMENT_SPEC, carry_out
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    **PROJECT_ARGUMENT_SPEC,
-    **WRITE_ARGUMENT_SPEC,
-    **UNDO_ARGUMENT_SPEC,
+    **CHANGE_ARGUMENT_SPEC,
     "services": {
         "type": "list",
         "elements": "dict",
@@ -223,14 +216,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    try:
-        with opened(module, engine_required=module.params["state"] == "absent") as task:
-            result = apply_added(task) if module.params["state"] == "present" else undo_added(task)
-    except ERRORS as error:
-        fail(module, error)
-    for warning in task.warnings:
-        module.warn(warning)
-    module.exit_json(**result)
+    carry_out(module, module.params["state"] == "absent", apply_added, undo_added)
 
 
 if __name__ == "__main__":

@@ -229,20 +229,11 @@ undone:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import (
-    PROJECT_ARGUMENT_SPEC,
-    WRITE_ARGUMENT_SPEC,
-)
-from ansible_collections.smallhost.headroom.plugins.module_utils.docker_engine import Engine
 from ansible_collections.smallhost.headroom.plugins.module_utils.images.run import apply, undo
-from ansible_collections.smallhost.headroom.plugins.module_utils.images.store import ImageStore
-from ansible_collections.smallhost.headroom.plugins.module_utils.journal import UNDO_ARGUMENT_SPEC
-from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, fail, opened
+from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import CHANGE_ARGUMENT_SPEC, carry_out
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    **PROJECT_ARGUMENT_SPEC,
-    **WRITE_ARGUMENT_SPEC,
-    **UNDO_ARGUMENT_SPEC,
+    **CHANGE_ARGUMENT_SPEC,
     "services": {"type": "list", "elements": "str", "default": []},
     "leave": {"type": "list", "elements": "str", "default": []},
     "drop_requirements": {"type": "list", "elements": "str", "default": []},
@@ -257,15 +248,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    try:
-        with opened(module, engine_required=True) as task:
-            store = ImageStore(task.engine or Engine(module.params["docker_host"]))
-            result = apply(task, store) if module.params["state"] == "present" else undo(task, store)
-    except ERRORS as error:
-        fail(module, error)
-    for warning in task.warnings:
-        module.warn(warning)
-    module.exit_json(**result)
+    carry_out(module, True, apply, undo)
 
 
 if __name__ == "__main__":

@@ -233,12 +233,7 @@ undone:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import (
-    PROJECT_ARGUMENT_SPEC,
-    WRITE_ARGUMENT_SPEC,
-)
-from ansible_collections.smallhost.headroom.plugins.module_utils.journal import UNDO_ARGUMENT_SPEC
-from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, fail, opened
+from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import CHANGE_ARGUMENT_SPEC, carry_out
 from ansible_collections.smallhost.headroom.plugins.module_utils.service_run import apply_services, undo_services
 
 _STATE: dict[str, Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
@@ -254,9 +249,7 @@ _VOLUME: dict[str, dict[str, Any]] = {
     "state": _STATE,
 }
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    **PROJECT_ARGUMENT_SPEC,
-    **WRITE_ARGUMENT_SPEC,
-    **UNDO_ARGUMENT_SPEC,
+    **CHANGE_ARGUMENT_SPEC,
     "services": {
         "type": "list",
         "elements": "dict",
@@ -277,14 +270,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    try:
-        with opened(module, engine_required=False) as task:
-            result = apply_services(task) if module.params["state"] == "present" else undo_services(task)
-    except ERRORS as error:
-        fail(module, error)
-    for warning in task.warnings:
-        module.warn(warning)
-    module.exit_json(**result)
+    carry_out(module, False, apply_services, undo_services)
 
 
 if __name__ == "__main__":

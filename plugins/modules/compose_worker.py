@@ -223,12 +223,7 @@ undone:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import (
-    PROJECT_ARGUMENT_SPEC,
-    WRITE_ARGUMENT_SPEC,
-)
-from ansible_collections.smallhost.headroom.plugins.module_utils.journal import UNDO_ARGUMENT_SPEC
-from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ERRORS, fail, opened
+from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import CHANGE_ARGUMENT_SPEC, carry_out
 from ansible_collections.smallhost.headroom.plugins.module_utils.worker.task import apply_workers, undo_workers
 
 _VARIABLE: dict[str, dict[str, Any]] = {
@@ -237,9 +232,7 @@ _VARIABLE: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    **PROJECT_ARGUMENT_SPEC,
-    **WRITE_ARGUMENT_SPEC,
-    **UNDO_ARGUMENT_SPEC,
+    **CHANGE_ARGUMENT_SPEC,
     "services": {
         "type": "list",
         "elements": "dict",
@@ -260,14 +253,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    try:
-        with opened(module, engine_required=False) as task:
-            result = apply_workers(task) if module.params["state"] == "present" else undo_workers(task)
-    except ERRORS as error:
-        fail(module, error)
-    for warning in task.warnings:
-        module.warn(warning)
-    module.exit_json(**result)
+    carry_out(module, False, apply_workers, undo_workers)
 
 
 if __name__ == "__main__":

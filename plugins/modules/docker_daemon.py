@@ -165,7 +165,6 @@ memory:
       sample: {dockerd: 73400320, containerd: 41943040, shims: 33554432, proxies: 0, journald: 20971520}
 """
 
-import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -194,11 +193,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     engine = docker_task.find(params["pidfile"], params["docker_host"])
     journal = Journal(SCOPE, params["state_dir"])
-    with contextlib.ExitStack() as stack:
-        if module.check_mode:
-            journal.read_only()
-        else:
-            stack.enter_context(journal.locked(params["lock_timeout"]))
+    with journal.opened(module.check_mode, params["lock_timeout"]):
         task = docker_task.Task(params, params["undo_key"] or "docker_daemon", journal, module.check_mode, engine)
         act = docker_settings.present if params["state"] == "present" else docker_settings.absent
         result = act(task)

@@ -415,10 +415,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     module.no_log_values.update(place.secrets())
     journal = Journal(place.scope, module.params["state_dir"])
     with contextlib.ExitStack() as stack:
-        if module.check_mode:
-            journal.read_only()
-        else:
-            stack.enter_context(journal.locked(module.params["lock_timeout"]))
+        stack.enter_context(journal.opened(module.check_mode, module.params["lock_timeout"]))
         server = redis_run.reach(place, module.params["timeout"])
         stack.callback(server.close)
         owner = module.params["undo_key"] or "redis_maxmemory"

@@ -97,7 +97,6 @@ skipped:
   sample: "there is swap already: /dev/vda2."
 """
 
-import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -123,11 +122,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     """Lock the journal and do what the state asks for."""
     params = module.params
     journal = Journal(SCOPE, params["state_dir"])
-    with contextlib.ExitStack() as stack:
-        if module.check_mode:
-            journal.read_only()
-        else:
-            stack.enter_context(journal.locked(params["lock_timeout"]))
+    with journal.opened(module.check_mode, params["lock_timeout"]):
         task = swap_task.Task(params, params["undo_key"] or "swap_file", journal, module.check_mode)
         return swap_task.present(task) if params["state"] == "present" else swap_task.absent(task)
 

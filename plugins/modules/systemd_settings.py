@@ -119,7 +119,6 @@ figures:
       sample: {memory: 8388608, disk: 209715200}
 """
 
-import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -150,11 +149,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     """Lock the journal and do what the state asks for."""
     params = module.params
     journal = Journal(SCOPE, params["state_dir"])
-    with contextlib.ExitStack() as stack:
-        if module.check_mode:
-            journal.read_only()
-        else:
-            stack.enter_context(journal.locked(params["lock_timeout"]))
+    with journal.opened(module.check_mode, params["lock_timeout"]):
         task = systemd_task.Task(params, params["undo_key"] or "systemd_settings", journal, module.check_mode)
         act = systemd_task.present if params["state"] == "present" else systemd_task.absent
         result = act(task)

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.smallhost.headroom.plugins.module_utils import atomic_file
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change
+from ansible_collections.smallhost.headroom.plugins.module_utils.docker_engine import Engine
 from ansible_collections.smallhost.headroom.plugins.module_utils.images import (
     build,
     plan,
@@ -213,8 +214,13 @@ def _try(run: Run, services: Sequence[plan.Service]) -> list[plan.Service]:
     return passed
 
 
-def apply(task: ProjectTask, store: ImageStore) -> dict[str, Any]:
+def _store(task: ProjectTask) -> ImageStore:
+    return ImageStore(task.engine or Engine(task.params["docker_host"]))
+
+
+def apply(task: ProjectTask) -> dict[str, Any]:
     """Bring the services to smaller images; returns the module's result. Raises project_task.ERRORS."""
+    store = _store(task)
     if task.params["services"]:
         task.project.require(task.params["services"])
     run = Run(task, store)
@@ -309,8 +315,9 @@ def store_name(model: Mapping[str, Any], service: str, written: str) -> str:
     return written or f"{model['name']}-{service}"
 
 
-def undo(task: ProjectTask, store: ImageStore) -> dict[str, Any]:
+def undo(task: ProjectTask) -> dict[str, Any]:
     """Put files and image names back; returns the module's result. Raises project_task.ERRORS."""
+    store = _store(task)
     names = list(task.params["services"]) or None
     old = switch.kept(task)
     chosen = [name for name in old if names is None or name in names]

@@ -91,14 +91,6 @@ def kernel_reading(container: Container, proc: str = "/proc", sys_root: str = "/
     }
 
 
-def _text(path: str) -> str | None:
-    try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return None
-
-
 def network_reading(container: Container, proc: str = "/proc") -> dict[str, Any]:
     """Connections accepted and bytes moved in a container's own network since it started; None where it has none."""
     none = {"connections": None, "network_bytes": None}
@@ -106,7 +98,7 @@ def network_reading(container: Container, proc: str = "/proc") -> dict[str, Any]
     if not container.pid or mode == "host" or mode.startswith("container:"):
         return none
     folder = os.path.join(proc, str(container.pid), "net")
-    snmp, dev = _text(os.path.join(folder, "snmp")), _text(os.path.join(folder, "dev"))
+    snmp, dev = cgroup.read_text(os.path.join(folder, "snmp")), cgroup.read_text(os.path.join(folder, "dev"))
     if snmp is None or dev is None:
         return none
     return {"connections": tcp_accepted(snmp), "network_bytes": moved_bytes(dev)}
@@ -131,7 +123,7 @@ def moved_bytes(dev: str) -> int:
 
 def host_reading(proc: str = "/proc") -> dict[str, Any]:
     """Memory pressure of the host (None where the kernel keeps none) and the bytes that are available."""
-    pressure = cgroup.parse_pressure(_text(os.path.join(proc, "pressure", "memory")))
+    pressure = cgroup.host_pressure(proc)
     return {"pressure": pressure, "available": cgroup.host_memory(proc).available}
 
 
