@@ -2,43 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The audit on a small host: every planted fault of the reference stack, faults made for it, and a stack without any.
-
-HEADROOM_STACK_HOST names a host that runs the reference stack already and is left as it is; without it one is made
-and removed.
-"""
+"""The audit on a small host: every planted fault of the reference stack, faults made for it, a stack without any."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
 
 import pytest
 
-from sandbox import engine, host, ssh, state
+from sandbox import engine, playbook, ssh
 from sandbox.container import container_name
 from sandbox.environment import ROOT
-from sandbox.providers import container as providers
 from sandbox.stack import TARGET
-from sandbox.stack import host as stack_host
 
-GIVEN = os.environ.get("HEADROOM_STACK_HOST")
-NAME = GIVEN or "audit-test"
-VARIABLES = ROOT / "sandbox/stack/headroom.yml"
 THP = "/sys/kernel/mm/transparent_hugepage/enabled"
-
-
-@pytest.fixture(scope="module")
-def instance():
-    if GIVEN:
-        yield state.require(NAME)
-        return
-    yield stack_host.bring_up(NAME)
-    providers.down(NAME)
-    host.down(NAME)
 
 
 def look(instance, folder, **more):
@@ -57,10 +37,7 @@ def kinds(found):
 
 
 def play(instance, *more):
-    return subprocess.run(
-        ["ansible-playbook", "-i", str(instance.inventory), "-e", f"@{VARIABLES}", *more, "playbooks/audit.yml"],
-        check=False, capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+    return playbook.run(instance, "audit", ROOT, None, *more)
 
 
 ENQUEUE = """

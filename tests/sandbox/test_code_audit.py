@@ -2,53 +2,27 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The audit of the reference stack's code: its planted faults are on the page, and nothing on the host changes.
-
-HEADROOM_STACK_HOST names a host that runs the reference stack already and is left as it is; without it one is made
-and removed.
-"""
+"""The audit of the reference stack's code: its planted faults are on the page, and nothing on the host changes."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 
 import pytest
 
-from sandbox import fingerprint, host, state
+from sandbox import fingerprint, playbook
 from sandbox.environment import ROOT
-from sandbox.providers import container as providers
 from sandbox.stack import TARGET
-from sandbox.stack import host as stack_host
 from sandbox.stack_images import PROJECT
-
-GIVEN = os.environ.get("HEADROOM_STACK_HOST")
-NAME = GIVEN or "code-test"
-VARIABLES = ROOT / "sandbox/stack/headroom.yml"
-
-
-@pytest.fixture(scope="module")
-def instance():
-    if GIVEN:
-        yield state.require(NAME)
-        return
-    yield stack_host.bring_up(NAME)
-    providers.down(NAME)
-    host.down(NAME)
 
 
 @pytest.fixture(scope="module")
 def page(instance, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     before = fingerprint.take(instance, PROJECT, TARGET)
-    done = subprocess.run(
-        ["ansible-playbook", "-i", str(instance.inventory), "-e", f"@{VARIABLES}", "-e", f"code_audit_folder={folder}",
-         "playbooks/code_audit.yml"],
-        check=False, capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+    done = playbook.run(instance, "code_audit", ROOT, {"code_audit_folder": str(folder)})
     assert done.returncode == 0, done.stdout[-4000:]
-    assert re.search(r"changed=0\s", done.stdout)
+    assert playbook.changed(done.stdout) == 0
     assert fingerprint.differences(before, fingerprint.take(instance, PROJECT, TARGET), same_containers=True) == []
     assert "<h1>The code of smallhost</h1>" in (folder / "smallhost-code.html").read_text()
     return (folder / "smallhost-code.md").read_text()

@@ -9,28 +9,15 @@ The hosts are four names of one small host, with a project folder that does not 
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 
 import pytest
 import yaml
 
-from sandbox import host, state
 from sandbox.environment import ROOT
-from sandbox.stack import host as stack_host
 
-GIVEN = os.environ.get("HEADROOM_STACK_HOST")
 NAMES = ["first", "second", "third", "fourth"]
-
-
-@pytest.fixture(scope="module")
-def instance():
-    if GIVEN:
-        yield state.require(GIVEN)
-        return
-    yield stack_host.bring_up("fleet-test")
-    host.down("fleet-test")
 
 
 @pytest.mark.parametrize(("serial", "reached"), [(None, 1), ([2, "100%"], 2)])

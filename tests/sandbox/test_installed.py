@@ -20,24 +20,13 @@ import pytest
 import yaml
 
 from release import package
-from sandbox import fingerprint, host, playbook, state
+from sandbox import fingerprint, playbook
 from sandbox.environment import ROOT
 from sandbox.stack import TARGET
-from sandbox.stack import host as stack_host
 from sandbox.stack_images import PROJECT
 
-GIVEN = os.environ.get("HEADROOM_STACK_HOST")
 ANSIBLE = os.environ.get("HEADROOM_ANSIBLE", "")
 NAME = "smallhost.headroom"
-
-
-@pytest.fixture(scope="module")
-def instance():
-    if GIVEN:
-        yield state.require(GIVEN)
-        return
-    yield stack_host.bring_up("installed-test")
-    host.down("installed-test")
 
 
 class Project:

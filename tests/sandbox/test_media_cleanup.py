@@ -2,33 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The cleanup's timer on a small host: a volume of the stack, a file that a container holds open, systemd-tmpfiles.
-
-HEADROOM_STACK_HOST names a host that runs the reference stack already and is left as it is; without it one is made
-and removed.
-"""
+"""The cleanup's timer on a small host: a volume of the stack, a file that a container holds open, systemd-tmpfiles."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import subprocess
 import time
 
 import pytest
 
-from sandbox import host, ssh, state
+from sandbox import playbook, ssh
 from sandbox.environment import ROOT
-from sandbox.providers import container as providers
-from sandbox.stack import host as stack_host
 
-GIVEN = os.environ.get("HEADROOM_STACK_HOST")
-NAME = GIVEN or "media-test"
-VARIABLES = ROOT / "sandbox/stack/headroom.yml"
 VOLUME = "/var/lib/docker/volumes/deploy_media/_data"
 TRIAL = f"{VOLUME}/cleanup-trial"
 BY_AGE = "/srv/cleanup-trial"
+HOLDER = "sleep 300"
 FOLDERS = [
     {"path": TRIAL, "max_age": "4s", "keep_newer": "1s"},
     # Found by its name in the compose file; what others have put into it is not this test's to remove.
@@ -38,30 +26,16 @@ FOLDERS = [
 
 
 @pytest.fixture(scope="module")
-def instance():
-    if GIVEN:
-        yield state.require(NAME)
-        return
-    yield stack_host.bring_up(NAME)
-    providers.down(NAME)
-    host.down(NAME)
-
-
-@pytest.fixture(scope="module")
 def play(instance):
     def run(*more):
-        variables = json.dumps({"media_cleanup_folders": FOLDERS})
-        done = subprocess.run(
-            ["ansible-playbook", "-i", str(instance.inventory), "-e", f"@{VARIABLES}", "-e", variables, *more,
-             "playbooks/media_cleanup.yml"],
-            check=False, capture_output=True, text=True, cwd=ROOT,
-        )  # fmt: skip
+        done = playbook.run(instance, "media_cleanup", ROOT, {"media_cleanup_folders": FOLDERS}, *more)
         assert done.returncode == 0, done.stdout[-4000:]
-        return int(re.search(r"changed=(\d+)", done.stdout)[1]), done.stdout
+        return playbook.changed(done.stdout), done.stdout
 
     yield run
     run("-e", "headroom_state=absent")
-    ssh.execute(instance, f"rm -rf {TRIAL} {BY_AGE}")
+    # Also what holds a file in the stack's own container: the next tests look at its processes.
+    ssh.execute(instance, f"pkill -x -f '{HOLDER}' || true; rm -rf {TRIAL} {BY_AGE}")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +43,7 @@ def installed(instance, play):
     """The timer's configuration with files in place that are old, one of them held by a process in a container."""
     files = "echo a > old.jpg && echo b > 'two\nlines.jpg' && echo c > held.jpg && ln -s /etc/hostname link"
     ssh.execute(instance, f"mkdir -p {TRIAL} {BY_AGE} && echo d > {BY_AGE}/old.jpg && cd {TRIAL} && {files}")
-    ssh.execute(instance, "docker exec -d imagebot-api sh -c 'exec sleep 300 < /app/media/cleanup-trial/held.jpg'")
+    ssh.execute(instance, f"docker exec -d imagebot-api sh -c 'exec {HOLDER} < /app/media/cleanup-trial/held.jpg'")
     time.sleep(5)
     checked, shown = play("--check", "--diff")
     changed, _shown = play()

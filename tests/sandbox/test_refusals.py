@@ -2,38 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Stage 1 on input that it cannot work with: one clear error, and a host that is as it was.
-
-HEADROOM_STACK_HOST names a host that runs the reference stack already and is left as it is; without it one is made
-and removed.
-"""
+"""Stage 1 on input that it cannot work with: one clear error, and a host that is as it was."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 
 import pytest
 import yaml
 
-from sandbox import fingerprint, host, playbook, ssh, state
+from sandbox import fingerprint, playbook, ssh
 from sandbox.environment import ROOT
 from sandbox.stack import TARGET
 from sandbox.stack import host as stack_host
 from sandbox.stack_images import PROJECT
-
-GIVEN = os.environ.get("HEADROOM_STACK_HOST")
-NAME = GIVEN or "refusal-test"
-
-
-@pytest.fixture(scope="module")
-def instance():
-    if GIVEN:
-        yield state.require(NAME)
-        return
-    yield stack_host.bring_up(NAME)
-    host.down(NAME)
 
 
 @pytest.fixture(scope="module")

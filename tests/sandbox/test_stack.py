@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The reference stack on a small host: every kind of request answered, calls counted, the planted faults really there.
-
-HEADROOM_STACK_HOST names a host that runs the stack already and is left as it is; without it one is made and removed.
-"""
+"""The reference stack on a small host: every kind of request answered, calls counted, planted faults really there."""
 
 from __future__ import annotations
 
@@ -17,25 +14,13 @@ import time
 
 import pytest
 
-from sandbox import host, ssh, state
+from sandbox import ssh
 from sandbox.environment import ROOT
 from sandbox.providers import HOST_NAMES
 from sandbox.providers import container as providers
 from sandbox.stack import SERVICES, TARGET
-from sandbox.stack import host as stack_host
 
-GIVEN = os.environ.get("HEADROOM_STACK_HOST")
-NAME = GIVEN or "stack-test"
-
-
-@pytest.fixture(scope="module")
-def instance():
-    if GIVEN:
-        yield state.require(NAME)
-        return
-    yield stack_host.bring_up(NAME)
-    providers.down(NAME)
-    host.down(NAME)
+NAME = os.environ.get("HEADROOM_STACK_HOST", "stack-test")  # as conftest names it
 
 
 @pytest.fixture(scope="module")
