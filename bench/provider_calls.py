@@ -34,8 +34,9 @@ from typing import Any, Optional
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from sandbox import ssh, state  # noqa: E402
+from sandbox import playbook, ssh, state  # noqa: E402
 from sandbox.load.workload import DEFAULT_CATALOGUE, DEFAULT_EXPONENT, Workload  # noqa: E402
+from sandbox.process import SandboxError  # noqa: E402
 from sandbox.providers import container as providers  # noqa: E402
 from sandbox.stack import deploy  # noqa: E402
 
@@ -109,15 +110,13 @@ def control(name: str, path: str, body: Any) -> None:
 
 
 def stage(name: str, wanted: str) -> None:
-    """Apply stage 3, or take it back. Raises CalledProcessError."""
-    inventory = subprocess.run(
-        [sys.executable, "-m", "sandbox", "inventory", "--name", name],
-        check=True, capture_output=True, text=True, cwd=ROOT,
-    ).stdout.strip()  # fmt: skip
-    settings = {"headroom_state": wanted, "headroom_guard_seconds": 0}
-    options = ["-i", inventory, "-e", f"@{ROOT}/sandbox/stack/headroom.yml", "-e", json.dumps(settings)]
-    for playbook in ("prepare.yml", "stage3.yml"):
-        subprocess.run(["ansible-playbook", *options, str(ROOT / "playbooks" / playbook)], check=True, cwd=ROOT)
+    """Apply stage 3, or take it back. Raises SandboxError."""
+    instance = state.require(name)
+    for book in ("prepare", "stage3"):
+        settings = {"headroom_state": wanted, "headroom_guard_seconds": 0}
+        done = playbook.run(instance, book, Path(instance.folder), settings)
+        if done.returncode:
+            raise SandboxError(f"{book} failed: {playbook.failures(done.stdout)}")
 
 
 def load(name: str, mix: str, requests: int, file: Path) -> dict[str, Any]:

@@ -23,16 +23,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sandbox import fingerprint, host, state
+from sandbox import fingerprint, host, playbook, ssh, state
 from sandbox.environment import ROOT
-from sandbox.process import say, step
-from sandbox.providers import container as providers
+from sandbox.process import SandboxError, say, step
 from sandbox.stack import deploy
 from sandbox.stack.host import bring_up
 from sandbox.stack_images import PROJECT
 from sandbox.state import Instance
 
-VARIABLES = ROOT / "sandbox/stack/headroom.yml"
 APPLICATION = ("api", "bot", "worker-image")
 LOOK_EVERY = 4.0  # seconds
 BOT_SAVED, SUM_SAVED, SLOWER = 0.45, 0.30, 1.05
@@ -40,13 +38,12 @@ BOT_SAVED, SUM_SAVED, SLOWER = 0.45, 0.30, 1.05
 PROMPT_KINDS = ("text", "stream", "chat", "translate")
 
 
-def playbook(instance: Instance, name: str, *more: str) -> None:
+def apply(instance: Instance, name: str, variables: dict[str, Any] | None = None) -> None:
     """Run a playbook as an operator would, without the watch: the load comes afterwards."""
-    argv = ["ansible-playbook", "-i", str(instance.inventory), "-e", f"@{VARIABLES}", "-e", "headroom_guard_seconds=0"]
-    argv += ["-e", f"report_folder={instance.folder}/report", *more, str(ROOT / f"playbooks/{name}.yml")]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=instance.folder)
+    folder = Path(instance.folder)
+    done = playbook.run(instance, name, folder, {"headroom_guard_seconds": 0, **(variables or {})})
     if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stdout[-3000:]}")
+        raise SandboxError(f"{name} failed: {playbook.failures(done.stdout)}")
 
 
 def observe(instance: Instance, label: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -54,17 +51,8 @@ def observe(instance: Instance, label: str, options: argparse.Namespace) -> dict
     deploy.wait_until_healthy(instance)
     report = Path(instance.folder) / f"load-{label}.json"
     argv = [sys.executable, "-m", "sandbox.load", "--name", instance.name, "--users", str(options.users)]
-    argv += [
-        "--seconds",
-        str(options.seconds),
-        "--think",
-        options.think,
-        "--drain",
-        "90",
-        "--answers",
-        "--out",
-        str(report),
-    ]
+    argv += ["--seconds", str(options.seconds), "--think", options.think, "--drain", "90", "--answers"]
+    argv += ["--out", str(report)]
     running = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL)
     looks: list[dict[str, int]] = []
     while running.poll() is None:
@@ -72,7 +60,7 @@ def observe(instance: Instance, label: str, options: argparse.Namespace) -> dict
         seen = fingerprint.measure(instance, PROJECT)["containers"]
         looks.append({entry["service"]: entry["working_set"] for entry in seen})
     if running.returncode:
-        raise SystemExit(f"the load ended with code {running.returncode}")
+        raise SandboxError(f"the load ended with code {running.returncode}")
     seen = fingerprint.measure(instance, PROJECT)["containers"]
     return {
         "median": {name: statistics.median(look[name] for look in looks) for name in looks[0]},
@@ -144,29 +132,30 @@ def main() -> int:
     parser.add_argument("--features", help="only these features of headroom_runtime, with commas")
     parser.add_argument("--out", type=Path, help="write all figures to this JSON file")
     options = parser.parse_args()
-    more = []
+    more = {}
     if options.features is not None:
         chosen = {name: ["bot", "api", "worker"] for name in options.features.split(",") if name}
-        more = ["-e", json.dumps({"stage4_code_features": chosen})]
+        more = {"stage4_code_features": chosen}
     was_there = state.load(options.name) is not None
-    instance = bring_up(options.name)
     try:
+        instance = bring_up(options.name)
         for name in ["prepare", *options.before]:
             with step(name):
-                playbook(instance, name)
+                apply(instance, name)
         # New containers for both: memory grows with time.
-        deploy.ssh.execute(
-            instance, deploy.compose("up -d --no-build --force-recreate bot api worker-image 2>&1"), timeout=300
-        )
+        again = deploy.compose("up -d --no-build --force-recreate bot api worker-image 2>&1")
+        ssh.execute(instance, again, timeout=300)
         with step(f"without: {options.users} users"):
             before = observe(instance, "without", options)
         with step("stage4"):
-            playbook(instance, "stage4", *more)
+            apply(instance, "stage4", more)
         with step(f"with: {options.users} users"):
             after = observe(instance, "with", options)
+    except SandboxError as error:
+        say(f"error: {error}")
+        return 1
     finally:
         if not options.keep and not was_there:
-            providers.down(options.name)
             host.down(options.name)
     if options.out:
         options.out.write_text(json.dumps({"before": before, "after": after}, indent=1))

@@ -22,7 +22,7 @@ from sandbox import state
 from sandbox.load import workload
 from sandbox.load.statistics import total
 from sandbox.load.targets import Api, NotASandbox, Providers, check
-from sandbox.load.users import Crowd, Limits
+from sandbox.load.users import JOB_KINDS, Crowd, Limits
 from sandbox.process import SandboxError
 from sandbox.providers import container as providers
 from sandbox.stack import deploy
@@ -81,6 +81,7 @@ async def run(options: argparse.Namespace, providers_url: str, api_url: str) -> 
     result: dict[str, Any] = {
         "settings": {name: getattr(options, name) for name in names},
         **total(list(crowd.bot.values())).as_dict(),
+        "prompt": total([tally for kind, tally in crowd.bot.items() if kind not in JOB_KINDS]).as_dict(),
         "bot": {kind: tally.as_dict() for kind, tally in sorted(crowd.bot.items())},
         "api": total(list(crowd.web.values())).as_dict(),
         "api_calls": {kind: tally.as_dict() for kind, tally in sorted(crowd.web.items())},
