@@ -61,7 +61,7 @@ FAULTS = {
     "slow_api": Fault(
         ["ervice api answers", "times as slowly as before"],
         inject=f"(timeout 100 {REDIS} -r 10000 eval '{BUSY}' 0 > /dev/null 2>&1 &)",
-        mend="pkill -f 10000",
+        mend="pkill -f 'r 1000[0]'",
         variables={"headroom_services": services(probe=True)},
     ),
     "stopped_worker": Fault(
