@@ -128,11 +128,6 @@ SUITES = {
             "rich",
             "numpy",
             "pandas",
-            "websockets",
-            "aiohttp",
-            "httpx-aiohttp",
-            "trio",
-            "botocore",
         ],
         # The resources want a server made from the API's description; the retries wait for one.
         ["tests", "--ignore=tests/api_resources", "-k", "not retr"],
