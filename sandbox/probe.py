@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ KERNEL = (
     "proc/sys/kernel/*_max",
     "sys/kernel/mm/transparent_hugepage/*",
 )
+TRIES = 3
 UNLIMITED = 2**60  # version 1 writes "no limit" as the largest page-aligned number
 
 
@@ -68,7 +70,19 @@ def memory(group: Path) -> dict[str, Any]:
 
 
 def commands(container: str) -> list[str]:
-    """Return the command line of every process in a container."""
+    """Return the command line of every process in a container.
+
+    The engine refuses where a process ends while it looks at them, so it is asked again.
+    """
+    for _unused in range(TRIES - 1):
+        try:
+            return _commands(container)
+        except subprocess.CalledProcessError:
+            time.sleep(0.5)
+    return _commands(container)
+
+
+def _commands(container: str) -> list[str]:
     return [line.strip() for line in output("docker", "top", container, "-eo", "pid,args").splitlines()[1:]]
 
 

@@ -4,9 +4,9 @@
 
 """`kill -9` of ansible-playbook at ten random moments of site.yml, while users are at work.
 
-After each, the next run ends well and the one after it has nothing to do, or the rollback gives everything back, in
-turn; and each time it is given back in the end. No job is lost over all of them. HEADROOM_KILL_SEED chooses other
-moments; HEADROOM_KILLS another number of them.
+After each, the next run ends well (and the one after the first of those has nothing to do), or the rollback gives
+everything back, in turn; and each time it is given back in the end. No job is lost over all of them. Takes an hour and
+a half; HEADROOM_KILLS and HEADROOM_KILL_SEED divide it among hosts (HEADROOM_STACK_HOST).
 """
 
 from __future__ import annotations
@@ -66,10 +66,11 @@ def test_killed_at_random_moments(instance, tmp_path):
         for number in range(KILLS):
             moment = chance.uniform(0, whole)
             task = killed(instance, tmp_path, moment)
-            print(f"killed after {moment:.1f} of {whole:.1f} s: {task}", flush=True)
+            print(f"killed after {moment:.1f} of {whole:.1f} s, {len(runs(instance))} runs begun: {task}", flush=True)
             if number % 2 == 0:
                 well(instance, "site", tmp_path, VARIABLES)
-                assert playbook.changed(well(instance, "site", tmp_path, VARIABLES)) == 0
+                if number == 0:
+                    assert playbook.changed(well(instance, "site", tmp_path, VARIABLES)) == 0
             give_back(instance, tmp_path, before)
             assert runs(instance)[-1]["outcome"] is not None
     found = json.loads(report.read_text())
