@@ -42,18 +42,16 @@ SOURCES: dict[str, tuple[str, str, str, int | None]] = {
     "ResuMentor": ("icebear-py/ResuMentor", "ff2b404f38a64a1dfdd067f7b28a287ad2c10696", "Dockerfile", 8000),
     "discord-bot": ("tomo-local/discord-bot", "ff1cee2ea6de9f34dba644af6aa2646fcb22d0dd", "Dockerfile", None),
     "CUMN-REST-API": ("alextorsar/CUMN-REST-API", "2e21414a93822cca85431433378c6603f17dfbc3", "dockerfile", None),
-    "fixmaster": (
-        "nariman079/fixmaster_backend_django_fastapi", "3469e3dc8c898a74bf78c6a26f00b3e65831b66b", "Dockerfile", None,
-    ),
-    "Psyduck": (
-        "HugoDataAnalyst/Psyduck", "7da8ea0d3caf840d581d6c1afff512c81eb0a559", "example.api.Dockerfile", None,
+    "mxrouter": (
+        "Matheus-Matta/mxrouter-tms-app", "382153cc4899d55a2585c1f916bb26d9fc9584e2", "docker/worker.Dockerfile", None,
     ),
     "test_app": ("PTavadian/test_app", "1ba1f1ca529fc46a331c462d359780a3ed3c709b", "Dockerfile", None),
     "GPT3-Telegram-Chatbot": (
         "shaman2789/GPT3-Telegram-Chatbot", "96316016f956cccb58cf0a5b92526d4a4e020b48", "Dockerfile", None,
     ),
-    "LoadDistribution": (
-        "OleksandrIX/LoadDistributionBackend", "6cdac364b8818e8ce99a954433026c5edf0cd279", "Dockerfile", None,
+    "WeatherPredictor": (
+        "awaistahseen009/WeatherPredictorAndReportGenerator", "fe619ec4a5f71c1832e714218c41f23acac6500e",
+        "Dockerfile", None,
     ),
     "base-api": ("moshelm/base-api", "bd0717c49974af97b1de77fec0002635ff8745c0", "Dockerfile", 8080),
     "vt_polls_bot": ("Arlet2/vt_polls_bot", "033882bf5990bd8aad0476c4d8684cc6cedbb978", "Dockerfile", None),

@@ -6,10 +6,11 @@
 
     python3 bench/stage2_worker.py [--jobs 200] [--name NAME] [--out FILE.json]
 
-On a host of the sandbox (python3 -m sandbox.stack up --name NAME). Stage 1 gives the worker its limit, then the queue
-is filled: every eighth job is an upload of 12 megapixels (fetched, three sizes, sent), the others make the three sizes
-of a picture of 1024x768. Stage 2 is rolled out meanwhile. Fails where a job is lost, failed or cut off, where the
-kernel killed a process, or where the peak left the limit.
+On a host of the sandbox (python3 -m sandbox.stack up --name NAME). One job's peak is measured, and stage 1 gives the
+worker what it uses while it waits and that peak, by FACTOR (the plan's 200 MB are too little for such uploads: the
+kernel killed two of 25). Then the queue is filled: every eighth job is an upload of 12 megapixels (fetched, three
+sizes, sent), the others make the three sizes of a picture of 1024x768. Stage 2 is rolled out meanwhile. Fails where a
+job is lost, failed or cut off, where the kernel killed a process, or where the peak left the limit.
 
 Also measured: what MALLOC_ARENA_MAX does to one job's peak, which decides whether stage 2 sets it.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import re
 import shlex
 import statistics
@@ -30,16 +32,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sandbox import fingerprint, playbook, ssh, state
 from sandbox.process import SandboxError, say, step
 from sandbox.providers import container as providers
+from sandbox.stack import deploy
 from sandbox.stack.host import bring_up
 from sandbox.stack_images import PROJECT
 from sandbox.state import Instance
 
 WORKER = "imagebot-worker-image"
+FACTOR = 1.15  # KRR's on the largest memory seen
 JOB_SECONDS = 600  # the application's own job_timeout
 # Run in the worker's container, where the application and its Redis are.
 ENQUEUE = f"""
@@ -165,11 +171,25 @@ def roll_out(instance: Instance, folder: Path, name: str, variables: dict[str, A
     return done.stdout
 
 
-def burst(instance: Instance, jobs: int, folder: Path) -> dict[str, Any]:
+def services(instance: Instance, job_megabytes: float) -> list[dict[str, Any]]:
+    """The operator's services, the worker with a limit that holds one job of that size."""
+    waiting = next(
+        entry["working_set"]
+        for entry in fingerprint.measure(instance, PROJECT)["containers"]
+        if entry["service"] == "worker-image"
+    )
+    wanted = f"{math.ceil((waiting / 2**20 + job_megabytes) * FACTOR)}M"
+    listed = yaml.safe_load(playbook.VARIABLES.read_text())["headroom_services"]
+    return [{**entry, "memory": wanted} if entry["role"] == "worker" else entry for entry in listed]
+
+
+def burst(instance: Instance, jobs: int, job_megabytes: float, folder: Path) -> dict[str, Any]:
     """The burst and the rollout in it. Raises Failed."""
-    quiet = {"headroom_guard_seconds": 0}
+    quiet = {"headroom_guard_seconds": 0, "headroom_services": services(instance, job_megabytes)}
     # Images have a test of their own; here they would only keep both processors busy.
     still = {"stage2_configuration_images_leave": ["bot", "api", "worker-image"]}
+    # A new container: the kernel's peak is to be the burst's.
+    ssh.execute(instance, deploy.compose("up -d --no-build --force-recreate worker-image 2>&1"), timeout=300)
     with step("stage 1: the worker's limit"):
         roll_out(instance, folder, "stage1", quiet)
     providers.call(instance.name, "POST", "/settings", {"telegram_per_second": 10000, "latency_scale": 0.2})
@@ -213,8 +233,6 @@ def judge(result: dict[str, Any]) -> list[str]:
 def arenas(instance: Instance, rounds: int) -> dict[str, list[float]]:
     """MB of one process's peak over three 12 megapixel pictures, with glibc's default and with fewer arenas."""
     found: dict[str, list[float]] = {}
-    if not rounds:
-        return found
     in_worker(instance, PAINT, PICTURE)
     for _round in range(rounds):
         for value in ("", "1", "2"):
@@ -229,7 +247,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--name", default="stage2-worker", help="a host of the sandbox; made where there is none")
-    parser.add_argument("--rounds", type=int, default=3, help="of the measurement of arenas, 0 for none")
+    parser.add_argument("--rounds", type=int, default=3, help="of the measurement of arenas")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     options = parser.parse_args()
     try:
@@ -238,7 +256,7 @@ def main() -> int:
             roll_out(instance, Path(folder), "prepare", {})
             with step("arenas"):
                 peaks = arenas(instance, options.rounds)
-            result = burst(instance, options.jobs, Path(folder))
+            result = burst(instance, options.jobs, max(peaks["default"]), Path(folder))
     except (SandboxError, Failed) as error:
         say(f"error: {error}")
         return 1
