@@ -85,15 +85,16 @@ class Crowd:
         begin = time.monotonic()
         self._stop_at = begin + self.limits.seconds
         crowd = [asyncio.create_task(self._user(user)) for user in range(users)]
-        done, late = await asyncio.wait(crowd, timeout=self.limits.seconds)
+        told = asyncio.create_task(self._told_to_end.wait())
+        everyone = asyncio.gather(*crowd, return_exceptions=True)
+        await asyncio.wait({everyone, told}, timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED)
         drain_from = time.monotonic()
-        if late:
-            done, late = await asyncio.wait(crowd, timeout=self.limits.drain)
+        done, late = await asyncio.wait(crowd, timeout=self.limits.drain)
         await self._drain_web_jobs(drain_from + self.limits.drain)
         drained = time.monotonic() - drain_from
-        for task in (*late, reader, *self._web_jobs.values()):
+        for task in (*late, reader, told, *self._web_jobs.values()):
             task.cancel()
-        await asyncio.gather(*crowd, reader, *self._web_jobs.values(), return_exceptions=True)
+        await asyncio.gather(*crowd, reader, told, *self._web_jobs.values(), return_exceptions=True)
         for task in done:
             task.result()  # a fault of the load itself must not look like a quiet run
         self.jobs.settle(await self._queue_is_empty())

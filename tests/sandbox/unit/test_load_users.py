@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from sandbox.load.targets import NotASandbox, check
-from sandbox.load.users import answer_digest, message, verdict
-from sandbox.load.workload import Request
+from sandbox.load.users import Crowd, Limits, answer_digest, message, verdict
+from sandbox.load.workload import Request, Workload
 
 
 def text(words):
@@ -59,3 +61,29 @@ def test_addresses_of_a_sandbox_are_taken(url):
 def test_any_other_address_is_refused(url):
     with pytest.raises(NotASandbox):
         check(url)
+
+
+class Silent:
+    """Providers whose bot answers nothing, and an API that does."""
+
+    async def write(self, *_message):
+        pass
+
+    async def replies(self):
+        await asyncio.Event().wait()
+        yield {}
+
+    async def call(self, *_request):
+        return 200, {"queue": 0, "running": 0, "id": "1", "status": "finished"}, 0.0
+
+
+def test_told_to_end_nobody_waits_longer_for_an_answer_than_the_drain():
+    async def run():
+        work = Workload(1, 0.83, 10, "talk", "constant:0")
+        crowd = Crowd(Silent(), Silent(), work, Limits(seconds=3600, drain=0.2))
+        asyncio.get_running_loop().call_later(0.1, crowd.stop)
+        return crowd, await asyncio.wait_for(crowd.run(2), 10)
+
+    crowd, drained = asyncio.run(run())
+    assert 0.2 <= drained < 5
+    assert sum(tally.sent for tally in crowd.bot.values()) == 2
