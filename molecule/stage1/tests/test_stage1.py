@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from datetime import datetime
 
 import pytest
 
@@ -87,6 +88,13 @@ def test_only_the_lines_that_had_to_change_changed(host):
     assert len(before) == len(kept)
     assert len(differing) == 2
     assert all("command:" in old for old, _new in differing)
+
+
+def test_nothing_but_the_api_was_restarted(host, services):
+    """Redis above all: a worker whose Redis goes away loses the job at hand."""
+    first = json.loads(host.file("/var/lib/headroom/deploy/runs.json").content_string)["runs"][0]["started"]
+    started = {name: datetime.fromisoformat(entry["started"][:19] + "+00:00") for name, entry in services.items()}
+    assert [name for name, when in started.items() if when.timestamp() > first] == ["api"]
 
 
 def test_undo_journal_is_private(host):
