@@ -86,8 +86,8 @@ class Crowd:
         self._stop_at = begin + self.limits.seconds
         crowd = [asyncio.create_task(self._user(user)) for user in range(users)]
         told = asyncio.create_task(self._told_to_end.wait())
-        everyone = asyncio.gather(*crowd, return_exceptions=True)
-        await asyncio.wait({everyone, told}, timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED)
+        end: set[asyncio.Future[Any]] = {asyncio.gather(*crowd, return_exceptions=True), told}
+        await asyncio.wait(end, timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED)
         drain_from = time.monotonic()
         done, late = await asyncio.wait(crowd, timeout=self.limits.drain)
         await self._drain_web_jobs(drain_from + self.limits.drain)
