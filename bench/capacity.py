@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sandbox import fingerprint, host, playbook
+from sandbox import fingerprint, host, playbook, ssh
 from sandbox.environment import ROOT
 from sandbox.process import SandboxError, say, step
 from sandbox.stack import deploy
@@ -50,8 +50,16 @@ def titles(stages: int) -> list[str]:
     return [FOUND, "stage 1", *(f"stages 1-{number}" for number in range(2, stages + 1))][: stages + 1]
 
 
+def forget_answers(instance: Instance) -> None:
+    """Empty the cache, if there is one: each number of users begins with the questions of the one before."""
+    cache, gateway = f"{PROJECT}-headroom-cache-1", f"{PROJECT}-headroom-gateway-1"
+    forget = f"docker exec {cache} redis-cli flushall && docker restart {gateway}"
+    ssh.execute(instance, f"if docker inspect {cache} > /dev/null 2>&1; then {forget}; fi")
+
+
 def observe(instance: Instance, users: int, seconds: float, folder: Path) -> dict[str, Any]:
     """Let users work. Returns medians of memory in bytes, kernel kills during the load, and the load's own report."""
+    forget_answers(instance)
     deploy.wait_until_healthy(instance)
     file = folder / "load.json"
     argv = [sys.executable, "-m", "sandbox.load", "--name", instance.name, "--users", str(users), "--out", str(file)]
