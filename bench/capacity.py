@@ -28,7 +28,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sandbox import fingerprint, host, playbook, ssh
+from bench.provider_calls import empty_cache
+from sandbox import fingerprint, host, playbook
 from sandbox.environment import ROOT
 from sandbox.process import SandboxError, say, step
 from sandbox.stack import deploy
@@ -41,6 +42,7 @@ FOUND = "as found"
 LOOK_EVERY = 5.0  # seconds
 DRAIN = 45  # seconds that late answers get
 FEW, SLOWER = 4, 1.2
+CACHING = 3  # the stage that brings the cache
 TARGET_USERS, TARGET_MB = 50, 600
 MB = 1e6
 
@@ -50,16 +52,8 @@ def titles(stages: int) -> list[str]:
     return [FOUND, "stage 1", *(f"stages 1-{number}" for number in range(2, stages + 1))][: stages + 1]
 
 
-def forget_answers(instance: Instance) -> None:
-    """Empty the cache, if there is one: each number of users begins with the questions of the one before."""
-    cache, gateway = f"{PROJECT}-headroom-cache-1", f"{PROJECT}-headroom-gateway-1"
-    forget = f"docker exec {cache} redis-cli flushall && docker restart {gateway}"
-    ssh.execute(instance, f"if docker inspect {cache} > /dev/null 2>&1; then {forget}; fi")
-
-
 def observe(instance: Instance, users: int, seconds: float, folder: Path) -> dict[str, Any]:
     """Let users work. Returns medians of memory in bytes, kernel kills during the load, and the load's own report."""
-    forget_answers(instance)
     deploy.wait_until_healthy(instance)
     file = folder / "load.json"
     argv = [sys.executable, "-m", "sandbox.load", "--name", instance.name, "--users", str(users), "--out", str(file)]
@@ -114,13 +108,14 @@ def measure(instance: Instance, options: argparse.Namespace, folder: Path) -> di
         levels = results.setdefault(title, [])
         is_done = len(levels) == len(options.users) or any(level["broken"] for level in levels)
         if not is_done:
-            names = ["prepare"] if number == 0 else [f"stage{number}"]
-            for name in names:
-                with step(name):
-                    done = playbook.run(instance, name, folder, {"headroom_guard_seconds": 0})
-                if done.returncode:
-                    raise SandboxError(f"{name} failed: {playbook.failures(done.stdout)}")
+            name = f"stage{number}" if number else "prepare"
+            with step(name):
+                done = playbook.run(instance, name, folder, {"headroom_guard_seconds": 0})
+            if done.returncode:
+                raise SandboxError(f"{name} failed: {playbook.failures(done.stdout)}")
         for users in [] if is_done else options.users[len(levels) :]:
+            if number >= CACHING:
+                empty_cache(instance.name)  # each number of users asks the questions of the one before
             with step(f"{title}: {users} users"):
                 seen = observe(instance, users, options.seconds * (FEW if users == options.users[0] else 1), folder)
             seen["broken"] = broken(seen, base)
