@@ -23,6 +23,7 @@ SUBNET = "198.18.77.0/24"
 COMPOSE_SUITE = "trixie"  # the first Debian with Compose v2; its packages need no newer libc than bookworm has
 COMPOSE_PACKAGES = ("docker-compose", "docker-buildx")
 START_SECONDS = 60.0
+LOCAL_ENDPOINT = "unix:///var/run/docker.sock"  # the client's default on Linux
 
 
 @functools.cache
@@ -45,7 +46,7 @@ def exists(kind: str, name: str) -> bool:
 
 def ensure() -> None:
     """See to it that an engine answers and that its client knows Compose v2."""
-    if not shutil.which("docker"):
+    if not shutil.which("docker") or _client_without_engine():
         apt.install("docker.io")
         docker_command.cache_clear()
     if not _answers():
@@ -60,11 +61,27 @@ def _answers() -> bool:
     return os.geteuid() != 0 and bool(shutil.which("sudo")) and succeeds(["sudo", "docker", "info"])
 
 
+def _have_daemon() -> bool:
+    return bool(shutil.which("dockerd")) or os.path.exists("/usr/sbin/dockerd")
+
+
+def _endpoint() -> str:
+    """Return where the client looks for its engine: by DOCKER_HOST, else by its current context."""
+    return run(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]).strip()
+
+
+def _client_without_engine() -> bool:
+    """Tell whether the client here looks for a local engine that was never there: one is installed over nobody's."""
+    if _have_daemon() or os.path.lexists(LOCAL_ENDPOINT.removeprefix("unix://")):
+        return False
+    return _endpoint() == LOCAL_ENDPOINT
+
+
 def _start() -> None:
     """Start an installed engine: through systemd where it runs, else as a process with a session of its own."""
-    if not shutil.which("dockerd") and not os.path.exists("/usr/sbin/dockerd"):
+    if not _have_daemon():
         raise SandboxError(
-            "there is a docker client here, but no engine answers it: start the engine that it belongs to"
+            f"the docker client here looks for its engine at {_endpoint()}, and none answers there: start that engine"
         )
     with step("start the Docker Engine"):
         if os.path.isdir("/run/systemd/system"):
