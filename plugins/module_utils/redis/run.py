@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -182,7 +183,7 @@ def present(task: Task) -> dict[str, Any]:
     pending = bool(reading.denied and live)
     if pending and not (plan.compose or plan.path):
         raise RedisError(f"{reading.denied}, and there is no file to write the settings to. Nothing was changed.")
-    files = _planned_files(plan, bool(live))
+    files = _planned_files(plan, bool(live), task.server.config_file or "")
     if not task.check_mode:
         files = _carry_out(task, plan, {} if pending else live, reading.before)
     task.warnings += plan.warnings
@@ -198,9 +199,11 @@ def present(task: Task) -> dict[str, Any]:
     }
 
 
-def _planned_files(plan: redis_persist.Plan, live: bool) -> list[str]:
+def _planned_files(plan: redis_persist.Plan, live: bool, server_file: str) -> list[str]:
     if plan.compose is not None:
         return [plan.compose.path] if plan.changed else []
+    if plan.ask_server and live:
+        return [server_file]
     return [plan.path] if plan.path and plan.changed else []
 
 
@@ -224,14 +227,26 @@ def _made_otherwise(task: Task, plan: redis_persist.Plan) -> list[str]:
 
 def _carry_out(task: Task, plan: redis_persist.Plan, live: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
     """Set live first (the server may refuse), then write; a file that cannot be written puts the live values back."""
-    for name in live:
-        task.journal.remember(task.owner, _live_key(task, name), before[name])
+    filed = [name for name in live if task.journal.remember(task.owner, _live_key(task, name), before[name])]
     try:
         set_live(task.server, live)
         return redis_persist.write(task.journal, task.owner, task.place, task.server, plan, bool(live))
-    except (RedisError, OSError):
-        task.server.config_set({name: before[name] for name in live})
+    except Exception as error:  # of whatever kind: a compose file has errors of its own
+        try:
+            _put_back(task.server, {name: before[name] for name in live})
+        except RedisError as second:
+            raise RedisError(f"{error} The server's previous values could not be put back: {second}") from error
+        with contextlib.suppress(OSError):
+            for name in filed:
+                task.journal.forget(task.owner, _live_key(task, name))
         raise
+
+
+def _put_back(server: Server, before: Mapping[str, str]) -> None:
+    """Set what differs from `before`: a parameter that was refused may not be settable at all."""
+    now = server.config_get(list(before))
+    differing = {name: value for name, value in before.items() if not redis_values.equal(name, value, now[name])}
+    server.config_set(_policy_first(differing))
 
 
 def set_live(server: Server, values: Mapping[str, str]) -> None:
@@ -244,7 +259,7 @@ def set_live(server: Server, values: Mapping[str, str]) -> None:
         f"{name} is {now[name]}" for name, value in values.items() if not redis_values.equal(name, value, now[name])
     ]
     if wrong:
-        raise RedisError(f"{server.endpoint} took the settings, but {', '.join(wrong)}. They were put back.")
+        raise RedisError(f"{server.endpoint} took the settings, but {', '.join(wrong)}.")
 
 
 def _live_key(task: Task, name: str) -> str:

@@ -1,0 +1,153 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A run's order of steps, on a client that answers as a server does. Real servers are the integration test's."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import ProjectError
+from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis import persist as redis_persist
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis import place as redis_place
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis import run as redis_run
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis.server import (
+    Endpoint,
+    Login,
+    RedisError,
+    Server,
+    redis,
+)
+from ansible_collections.smallhost.headroom.plugins.modules.redis_maxmemory import ARGUMENT_SPEC
+
+MB = 1024**2
+OWNER = "redis_maxmemory"
+
+
+class Client:
+    """In place of redis.Redis: an empty server with a few parameters. `refused`: parameters that it does not set."""
+
+    def __init__(self, version="7.0.15", refused=(), **parameters):
+        self.version, self.refused = version, refused
+        self.parameters = {
+            "maxmemory": str(512 * MB),
+            "maxmemory-policy": "allkeys-lru",
+            "save": "",
+            "timeout": "0",
+            "requirepass": "",
+        }
+        self.parameters.update({name.replace("_", "-"): value for name, value in parameters.items()})
+        self.sets = []
+
+    def info(self):
+        return {"redis_version": self.version, "maxmemory_policy": self.parameters["maxmemory-policy"]}
+
+    def execute_command(self, command, what, *words):
+        assert command == "CONFIG"
+        if what == "GET":
+            assert len(words) == 1 or self.version >= "7", "one name in one call"
+            return [word for name in words for word in (name, self.parameters[name]) if name in self.parameters]
+        if what == "REWRITE":
+            raise redis.ResponseError("Rewriting config file: Device or resource busy")
+        assert what == "SET"
+        assert len(words) == 2 or self.version >= "7", "one parameter in one call"
+        values = dict(zip(words[::2], words[1::2]))
+        self.sets.append(list(values))
+        if any(name in self.refused for name in values):
+            raise redis.ResponseError("CONFIG SET failed")
+        self.parameters.update(values)
+        return "OK"
+
+
+@pytest.fixture
+def task(tmp_path):
+    """A run on a client: task(client, **params)."""
+
+    def make(client, check_mode=False, **params):
+        given = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
+        given.update(memory_limit="1G", **params)
+        place = redis_place.Place("_redis", "127.0.0.1:6379", [Endpoint()], [Login()])
+        journal = Journal("_redis", str(tmp_path)).read_only()
+        (tmp_path / "_redis").mkdir(exist_ok=True)
+        return redis_run.Task(given, check_mode, OWNER, place, Server(client, Endpoint(), Login()), journal)
+
+    return make
+
+
+BOUND = {"maxmemory": "96mb", "policy": "noeviction"}
+
+
+def test_all_in_one_call_where_the_server_can(task):
+    client = Client()
+    redis_run.present(task(client, **BOUND))
+    assert client.sets == [["maxmemory-policy", "maxmemory"]]
+    redis_run.absent(task(client))
+    assert client.sets[1:] == [["maxmemory", "maxmemory-policy"]]
+
+
+def test_one_by_one_before_redis_7_and_all_back_where_one_is_refused(task):
+    client = Client("6.2.14", refused=["timeout"])
+    before = dict(client.parameters)
+    one = task(client, **BOUND, settings=[{"name": "timeout", "value": 300}])
+    with pytest.raises(RedisError, match="refused CONFIG SET"):
+        redis_run.present(one)
+    assert client.sets == [["maxmemory-policy"], ["maxmemory"], ["timeout"], ["maxmemory"], ["maxmemory-policy"]]
+    assert client.parameters == before
+    assert one.journal.owned(OWNER) == {}
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device", "/etc/redis.conf")
+
+
+@pytest.mark.parametrize("version", ["6.2.14", "7.0.15"])
+@pytest.mark.parametrize("error", [FULL, ProjectError("could not be written"), RedisError("refused")])
+def test_what_cannot_be_made_to_last_is_not_left_live(task, monkeypatch, error, version):
+    """The evicting policy comes back last: with it and the new bound at once, keys would go."""
+
+    def fail(*_words):
+        raise error
+
+    monkeypatch.setattr(redis_persist, "write", fail)
+    client = Client(version)
+    before = dict(client.parameters)
+    one = task(client, **BOUND)
+    with pytest.raises(type(error)):
+        redis_run.present(one)
+    assert client.parameters == before
+    assert [name for names in client.sets for name in names][2:] == ["maxmemory", "maxmemory-policy"]
+    assert one.journal.owned(OWNER) == {}
+
+
+def test_a_failed_run_does_not_decide_what_the_next_one_puts_back(task, monkeypatch):
+    client = Client(refused=["maxmemory"])
+    with pytest.raises(RedisError):
+        redis_run.present(task(client, maxmemory="96mb"))
+    client.refused, client.parameters["maxmemory"] = (), str(256 * MB)
+    redis_run.present(task(client, maxmemory="96mb"))
+    redis_run.absent(task(client))
+    assert client.parameters["maxmemory"] == str(256 * MB)
+
+
+def test_values_that_cannot_be_put_back_are_said_and_remembered(task, monkeypatch):
+    client = Client()
+
+    def fail(*_words):
+        client.refused = ["maxmemory"]
+        raise FULL
+
+    monkeypatch.setattr(redis_persist, "write", fail)
+    one = task(client, **BOUND)
+    with pytest.raises(RedisError, match=r"No space left.* previous values could not be put back"):
+        redis_run.present(one)
+    assert len(one.journal.owned(OWNER)) == 2
+
+
+def test_check_mode_names_the_file_that_the_server_will_rewrite(task, monkeypatch):
+    monkeypatch.setattr(Server, "config_file", "/etc/redis/redis.conf")
+    monkeypatch.setattr(redis_place, "conf_on_this_host", lambda *_words: None)
+    assert redis_run.present(task(Client(), check_mode=True, **BOUND))["files_changed"] == ["/etc/redis/redis.conf"]
+    same = Client(maxmemory=str(96 * MB), maxmemory_policy="noeviction")
+    assert redis_run.present(task(same, check_mode=True, **BOUND))["files_changed"] == []
