@@ -3,6 +3,7 @@
 ARG BASE
 FROM ${BASE}
 COPY certificates/ /usr/local/share/ca-certificates/
+COPY docker-clean /etc/apt/apt.conf.d/
 COPY python.sh /tmp/
 RUN sh /tmp/python.sh && rm /tmp/python.sh
 CMD ["python3"]

@@ -2,6 +2,7 @@
 # What `image: redis:7-alpine` means in the sandbox: Debian's Redis with that image's manners.
 ARG BASE
 FROM ${BASE}
+COPY docker-clean /etc/apt/apt.conf.d/
 RUN apt-get update && apt-get install -y --no-install-recommends redis-server \
     && rm -rf /var/lib/apt/lists/* \
     && install -d -o redis -g redis /data
