@@ -26,6 +26,7 @@ else:
 
 _CLONE_NEWNET = 0x40000000  # sched.h
 _CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 60.0  # nothing sent here takes so long: a stopped or stuck server must not hold the play up
 _LOADING_POLL_SECONDS = 0.25
 
 
@@ -84,7 +85,7 @@ def _client(endpoint: Endpoint, login: Login) -> Any:
         "password": login.password,
         "decode_responses": True,
         "encoding_errors": "surrogateescape",  # keys are bytes: any of them must survive the way back
-        "socket_timeout": None,
+        "socket_timeout": _ANSWER_SECONDS,
         "socket_connect_timeout": _CONNECT_SECONDS,
         # One connection for everything: it keeps the selected database, and the network it was made in.
         "max_connections": 1,
@@ -109,9 +110,7 @@ def connect(endpoints: Sequence[Endpoint], logins: Sequence[Login], patience: fl
     for endpoint in endpoints:
         for login in logins or [Login()]:
             try:
-                with network_of(endpoint.namespace_pid):
-                    client = _client(endpoint, login)
-                    server = Server(client, endpoint, login, config)
+                server = Server(_client(endpoint, login), endpoint, login, config)
                 server.wait_until_loaded(patience)
                 return server
             except (redis.RedisError, OSError) as error:
@@ -147,8 +146,13 @@ class Server:
 
     def refresh(self) -> dict[str, Any]:
         """Read INFO anew."""
-        self.info = self._redis.info()
+        with self._network():
+            self.info = self._redis.info()
         return self.info
+
+    def _network(self) -> contextlib.AbstractContextManager[None]:
+        """The client makes a lost connection anew: to the same server, not to one at that address on the host."""
+        return network_of(self.endpoint.namespace_pid)
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -178,7 +182,8 @@ class Server:
     def run(self, *words: Any) -> Any:
         """One command. Raises RedisError with the server's own words."""
         try:
-            return self._redis.execute_command(*words)
+            with self._network():
+                return self._redis.execute_command(*words)
         except (redis.RedisError, OSError) as error:
             raise RedisError(f"{self.endpoint} refused {words[0]}: {_plain(error)}") from error
 
@@ -190,7 +195,8 @@ class Server:
         for words in commands:
             pipe.execute_command(*words)
         try:
-            return pipe.execute(raise_on_error=False)
+            with self._network():
+                return pipe.execute(raise_on_error=False)
         except (redis.RedisError, OSError) as error:
             raise RedisError(f"{self.endpoint} went away: {_plain(error)}") from error
 
@@ -198,7 +204,8 @@ class Server:
 
     def _config_run(self, *words: str) -> Any:
         try:
-            return self._redis.execute_command(self._config, *words)
+            with self._network():
+                return self._redis.execute_command(self._config, *words)
         except (redis.RedisError, OSError) as error:
             text = _plain(error)
             if "unknown command" in text.lower() or "no permissions" in text.lower() or "NOPERM" in text:
