@@ -132,7 +132,10 @@ options:
     choices: [auto, queue, cache, mixed]
     default: auto
   settings:
-    description: Other parameters to set, for example C(lazyfree-lazy-eviction).
+    description:
+      - Other parameters to set, for example C(lazyfree-lazy-eviction).
+      - The value of a password (C(requirepass), C(masterauth)) is in no output. Ansible writes a task's parameters to the
+        host's syslog before a module sees them, unless the task has C(no_log).
     type: list
     elements: dict
     default: []
@@ -366,6 +369,7 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.journal import 
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import place as redis_place
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import run as redis_run
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import server as redis_server
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis import values as redis_values
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis.queues import POLICIES
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
@@ -412,7 +416,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Find the server, lock its journal, and do what the state asks for."""
     place = redis_place.find(module.params)
-    module.no_log_values.update(place.secrets())
+    module.no_log_values.update(place.secrets() | redis_values.secrets(module.params["settings"]))
     journal = Journal(place.scope, module.params["state_dir"])
     with contextlib.ExitStack() as stack:
         stack.enter_context(journal.opened(module.check_mode, module.params["lock_timeout"]))

@@ -16,6 +16,7 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.compose.command
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import conf as redis_conf
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import endpoint as redis_endpoint
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import server as redis_server
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis import values as redis_values
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis.endpoint import Surroundings
 from ansible_collections.smallhost.headroom.plugins.module_utils.units import parse_compose_size
 
@@ -55,8 +56,10 @@ class Place:
     def secrets(self) -> set[str]:
         """Every password that is known here, so that it can be kept out of all output."""
         found = {login.password for login in self.logins if login.password}
-        for name in ("requirepass", "masterauth", "primaryauth", "tls-key-file-pass"):
+        for name in redis_values.SECRETS:
             found.update(word for words in self.around.every(name) for word in words if word)
+        for words in self.around.every("user"):
+            found.update(rule[1:] for rule in words if rule[:1] == ">" and rule[1:])
         return found
 
 

@@ -256,7 +256,9 @@ def set_live(server: Server, values: Mapping[str, str]) -> None:
     server.config_set(values)
     now = server.config_get(list(values))
     wrong = [
-        f"{name} is {now[name]}" for name, value in values.items() if not redis_values.equal(name, value, now[name])
+        f"{name} is {redis_values.shown(now)[name]}"
+        for name, value in values.items()
+        if not redis_values.equal(name, value, now[name])
     ]
     if wrong:
         raise RedisError(f"{server.endpoint} took the settings, but {', '.join(wrong)}.")
@@ -320,8 +322,8 @@ def _report(
     info = task.server.info
     return {
         "server": {"name": task.server.name, "address": str(task.server.endpoint), "login": task.server.login.source},
-        "before": dict(before),
-        "after": dict(after),
+        "before": redis_values.shown(before),
+        "after": redis_values.shown(after),
         "used_memory": int(info.get("used_memory", 0) or 0),
         "files_changed": list(files),
         "diff": _diff(task, before, after, texts),
@@ -351,7 +353,7 @@ def _diff(task: Task, before: Mapping[str, str], after: Mapping[str, str], texts
 
 
 def _lines(values: Mapping[str, str]) -> str:
-    return "".join(f"{name} {value}\n" for name, value in sorted(values.items()))
+    return "".join(f"{name} {value}\n" for name, value in sorted(redis_values.shown(values).items()))
 
 
 def changed_lines(before: bytes, after: bytes) -> tuple[str, str]:

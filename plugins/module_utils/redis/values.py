@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ansible_collections.smallhost.headroom.plugins.module_utils.units import SizeError, parse_redis_size
 
 # Every class of keyspace event that A stands for (redis.io, keyspace notifications); m and n are not among them.
 _ALL_EVENTS = set("g$lshzxetd")
+# Parameters whose value is in no output (redis.conf; primaryauth is Valkey's name for masterauth).
+SECRETS = frozenset({"requirepass", "masterauth", "primaryauth", "tls-key-file-pass", "tls-client-key-file-pass"})
 _CLIENT_CLASSES = {"slave": "replica"}  # renamed in Redis 5; CONFIG GET still answers `slave` up to 7
 
 
@@ -21,9 +25,21 @@ def text_of(value: object) -> str:
     return str(value)
 
 
+def secrets(settings: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The passwords among `{name, value}` entries."""
+    return {text_of(entry["value"]) for entry in settings if entry["name"].lower() in SECRETS} - {""}
+
+
+def shown(values: Mapping[str, str]) -> dict[str, str]:
+    """Parameters as they may be shown: passwords hidden."""
+    return {name: "********" if value and name in SECRETS else value for name, value in values.items()}
+
+
 def canonical(name: str, text: str) -> object:
     """A form in which equal settings are equal: `2gb` is 2147483648, `"60 1"` is `60 1`; `1m` is not `1mb`."""
     name, text = name.lower(), text.strip()
+    if name in SECRETS:
+        return text
     if name == "client-output-buffer-limit":
         return _buffer_limits(text)
     if name == "notify-keyspace-events":

@@ -87,6 +87,13 @@ def test_no_password_in_any_representation():
     assert "hush" not in repr(logins) + repr(around) + str(redis_endpoint.endpoints(data, around, {"x": "hush"}))
 
 
+def test_every_user_s_password_is_kept_out_of_the_output():
+    """Also where another login was given: they stand on the line that changes."""
+    flags = "--user app on >hush ~* --user ops on >hush2 ~* --masterauth hush3"
+    around = redis_place.surroundings(inspected(cmd=("redis-server", *flags.split())))
+    assert redis_place.Place("_redis", "r", [], [], around).secrets() == {"hush", "hush2", "hush3"}
+
+
 @pytest.mark.parametrize(
     "path, expected",
     [

@@ -151,3 +151,14 @@ def test_check_mode_names_the_file_that_the_server_will_rewrite(task, monkeypatc
     assert redis_run.present(task(Client(), check_mode=True, **BOUND))["files_changed"] == ["/etc/redis/redis.conf"]
     same = Client(maxmemory=str(96 * MB), maxmemory_policy="noeviction")
     assert redis_run.present(task(same, check_mode=True, **BOUND))["files_changed"] == []
+
+
+def test_a_password_among_the_settings_is_in_no_output(task):
+    client = Client(requirepass="hush-old")
+    settings = [{"name": "requirepass", "value": "hush-new"}, {"name": "timeout", "value": 300}]
+    result = redis_run.present(task(client, settings=settings))
+    assert client.parameters["requirepass"] == "hush-new"
+    assert result["changed"] and "hush" not in str(result)
+    undone = redis_run.absent(task(client))
+    assert client.parameters["requirepass"] == "hush-old"
+    assert "hush" not in str(undone)

@@ -45,6 +45,8 @@ def test_the_same(name, one, other):
         ("save", "300 10 900 1", "900 1 300 10"),
         ("maxmemory-policy", "allkeys-lru", "allkeys-lfu"),
         ("dbfilename", "A.rdb", "a.rdb"),
+        ("requirepass", "Hush", "hush"),
+        ("masterauth", "007", "7"),
         ("client-output-buffer-limit", "pubsub 32mb 8mb 61", "normal 0 0 0 pubsub 33554432 8388608 60"),
     ],
 )
@@ -55,6 +57,20 @@ def test_not_the_same(name, one, other):
 def test_yaml_made_a_boolean_of_it():
     assert (redis_values.text_of(True), redis_values.text_of(False)) == ("yes", "no")
     assert (redis_values.text_of(10), redis_values.text_of("yes")) == ("10", "yes")
+
+
+def test_passwords_are_not_shown():
+    settings = [
+        {"name": "RequirePass", "value": "hush"},
+        {"name": "masterauth", "value": ""},
+        {"name": "a", "value": 1},
+    ]
+    assert redis_values.secrets(settings) == {"hush"}
+    assert redis_values.shown({"requirepass": "hush", "masterauth": "", "timeout": "0"}) == {
+        "requirepass": "********",
+        "masterauth": "",
+        "timeout": "0",
+    }
 
 
 @pytest.mark.parametrize(
