@@ -134,8 +134,8 @@ options:
   settings:
     description:
       - Other parameters to set, for example C(lazyfree-lazy-eviction).
-      - The value of a password (C(requirepass), C(masterauth)) is in no output. Ansible writes a task's parameters to the
-        host's syslog before a module sees them, unless the task has C(no_log).
+      - The value of a password (C(requirepass), C(masterauth)) is in no output. But Ansible writes a task's parameters
+        to the host's syslog before a module sees them, unless the task has C(no_log).
     type: list
     elements: dict
     default: []
