@@ -164,15 +164,19 @@ def killed_under_load(name: str, container: str, file: Path) -> None:
 # What came of it
 
 
-def answers(result: dict[str, Any]) -> dict[tuple[int, int], tuple[str, str | None]]:
-    return {(entry["user"], entry["number"]): (entry["kind"], entry["answer"]) for entry in result["answers"]}
+def answers(result: dict[str, Any]) -> dict[tuple[int, int, str], str | None]:
+    """Return what each user got for each request, and from the web side before it."""
+    return {
+        (entry["user"], entry["number"], entry["kind"]): entry["answer"]
+        for entry in (*result["answers"], *result["api_answers"])
+    }
 
 
 def compared(before: dict[str, Any], after: dict[str, Any]) -> tuple[int, list[str]]:
     """Return how many requests were answered in both runs, and a line for each whose answers differ."""
     one, two = answers(before), answers(after)
-    both = sorted(key for key in one.keys() & two.keys() if one[key][1] and two[key][1])
-    return len(both), [f"user {key[0]} number {key[1]} {one[key][0]}" for key in both if one[key] != two[key]]
+    both = sorted(key for key in one.keys() & two.keys() if one[key] and two[key])
+    return len(both), [f"user {key[0]} number {key[1]} {key[2]}" for key in both if one[key] != two[key]]
 
 
 def errors(result: dict[str, Any]) -> int:
@@ -196,7 +200,7 @@ def table(mix: str, before: dict[str, Any], after: dict[str, Any]) -> tuple[floa
     say("errors", errors(before), errors(after))
     count, different = compared(before, after)
     asked = USERS * MEASURED[mix]
-    print(f"{count} of {asked} answers compared, {len(different)} differ. {'; '.join(different[:10])}\n")
+    print(f"{count} answers compared, {len(different)} differ. {'; '.join(different[:10])}\n")
     # A load that its time limit has cut short made fewer calls for that alone.
     same = before["sent"] == after["sent"] == asked and not different and errors(after) <= errors(before)
     return 1 - after["paid_calls"] / before["paid_calls"], same

@@ -93,7 +93,8 @@ async def run(options: argparse.Namespace, providers_url: str, api_url: str) -> 
         "drain_seconds": round(drained, 1),
     }
     if options.answers:
-        result["answers"] = sorted(crowd.answers, key=lambda entry: (entry["user"], entry["number"]))
+        for name, entries in (("answers", crowd.answers), ("api_answers", crowd.web_answers)):
+            result[name] = sorted(entries, key=lambda entry: (entry["user"], entry["number"]))
     return result
 
 

@@ -69,6 +69,7 @@ class Crowd:
         self.jobs = Jobs()
         self.failures: collections.Counter[str] = collections.Counter()
         self.answers: list[dict[str, Any]] = []
+        self.web_answers: list[dict[str, Any]] = []
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._acknowledged: set[int] = set()
         self._web_jobs: dict[str, asyncio.Task[None]] = {}
@@ -122,7 +123,7 @@ class Crowd:
             if await self._ended_within(min(request.think, left)) or request.think >= left:
                 return
             if request.api:
-                await self._visit(chat_id, request)
+                await self._visit(user, number, chat_id, request)
             if time.monotonic() >= self._stop_at:
                 return
             if request.kind == "chat" and not has_talked:
@@ -173,7 +174,7 @@ class Crowd:
         await self.providers.write(chat_id, text, picture)
         return await waiting
 
-    async def _visit(self, chat_id: int, request: Request) -> None:
+    async def _visit(self, user: int, number: int, chat_id: int, request: Request) -> None:
         """Make one call of the web side, and follow a job that came of it."""
         method, path, body = {
             "stats": ("GET", "/api/stats", None),
@@ -182,6 +183,12 @@ class Crowd:
             "job": ("POST", "/api/jobs", {"prompt": request.api_prompt}),
         }[request.api or "stats"]
         status, answer, _unused = await self._web(request.api or "stats", method, path, body)
+        if request.api == "chat":
+            words = answer.get("answer") if status == 200 and answer else None
+            self.web_answers.append(
+                {"user": user, "number": number, "kind": "api chat", "prompt": request.api_prompt,
+                 "answer": answer_digest({"text": words}) if words else None}
+            )  # fmt: skip
         if request.api == "job" and status == 200 and answer:
             self.jobs.enqueued += 1
             self._web_jobs[answer["id"]] = asyncio.create_task(self._follow(answer["id"]))

@@ -87,3 +87,19 @@ def test_told_to_end_nobody_waits_longer_for_an_answer_than_the_drain():
     crowd, drained = asyncio.run(run())
     assert 0.2 <= drained < 5
     assert sum(tally.sent for tally in crowd.bot.values()) == 2
+
+
+def test_answers_of_the_web_side_are_noted_too():
+    class Talkative(Silent):
+        async def call(self, _method, path, body=None):
+            return 200, {"answer": body["text"]} if path == "/api/chat" else {"queue": 0, "running": 0}, 0.0
+
+    async def run():
+        crowd = Crowd(Silent(), Talkative(), Workload(1, 0.83, 10, "talk", "constant:0"), Limits(1, 0))
+        await crowd._visit(3, 7, 100_004, Request("text", "a", 0, 0.0, "chat", "a fox"))
+        await crowd._visit(3, 8, 100_004, Request("text", "a", 0, 0.0, "stats", "a fox"))
+        return crowd.web_answers
+
+    (answer,) = asyncio.run(run())
+    assert (answer["user"], answer["number"], answer["kind"]) == (3, 7, "api chat")
+    assert answer["answer"] == answer_digest(text("a fox"))
