@@ -27,7 +27,7 @@ from typing import Any
 
 import yaml
 
-from sandbox import host, playbook, ssh, stack_images
+from sandbox import container, host, playbook, ssh, stack_images
 from sandbox.environment import ROOT
 from sandbox.process import SandboxError, say, step
 from sandbox.stack.deploy import load_images
@@ -56,11 +56,15 @@ def name(number: int) -> str:
 
 
 def prepare(instance: Instance, count: int) -> None:
-    """Start a project for each host, and have a port for each lead to the one SSH server. Safe to repeat."""
+    """Start a project for each host, and have a port for each lead to the one SSH server. Safe to repeat.
+
+    The modules' libraries are there before: all hosts of the fleet share them, and the first run would wait for them.
+    """
     last = FIRST_PORT + count
     rule = f"PREROUTING -p tcp --dport {FIRST_PORT}:{last} -j REDIRECT --to-ports 22"
     ssh.execute(instance, f"iptables -t nat -C {rule} 2> /dev/null || iptables -t nat -A {rule}")
     script = f"""set -e
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-redis python3-yaml > /dev/null
 for n in $(seq -f %03g 1 {count}); do
     mkdir -p /opt/fleet$n
     [ -e /opt/fleet$n/compose.yaml ] || cat > /opt/fleet$n/compose.yaml <<'END'
@@ -72,14 +76,9 @@ done
         ssh.execute(instance, "sh -s", stdin=script.encode(), timeout=600)
 
 
-def address(instance: Instance) -> str:
-    """Return where the host's ports can be reached from this machine: its address on the sandbox's network."""
-    return ssh.execute(instance, "hostname -I").split()[0]
-
-
 def inventory(instance: Instance, numbers: range, file: Path) -> Path:
     common = yaml.safe_load(instance.inventory.read_text())["all"]["hosts"][ssh.HOST]
-    common["ansible_host"] = address(instance)
+    common["ansible_host"] = container.address(instance)
     hosts = {
         name(number): {**common, "ansible_port": FIRST_PORT + number, "headroom_project_src": f"/opt/{name(number)}"}
         for number in numbers

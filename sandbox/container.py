@@ -112,6 +112,12 @@ def running(instance: Instance) -> bool:
         return False
 
 
+def address(instance: Instance) -> str:
+    """Return the IP address at which this machine reaches the host's own ports."""
+    addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    return engine.docker("container", "inspect", "-f", addresses, container_name(instance.name)).split()[0]
+
+
 def down(instance: Instance) -> None:
     """Remove the host with its volume, also one that was only half started."""
     name = instance.name

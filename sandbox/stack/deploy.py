@@ -157,9 +157,7 @@ def wait_until_healthy(instance: Instance, seconds: float = HEALTHY_SECONDS) -> 
 def api_url(instance: Instance) -> Iterator[str]:
     """Yield the address of the application's API as this machine reaches it: through ssh where it has no other way."""
     if instance.kind == "container":
-        addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-        found = engine.docker("container", "inspect", "-f", addresses, container.container_name(instance.name))
-        yield f"http://{found.split()[0]}:{API_PORT}"
+        yield f"http://{container.address(instance)}:{API_PORT}"
         return
     port = ssh.free_port()
     forward = ["-N", "-L", f"127.0.0.1:{port}:127.0.0.1:{API_PORT}"]
