@@ -69,6 +69,13 @@ def memory(group: Path) -> dict[str, Any]:
     return values
 
 
+def asked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the limits that the engine was asked for, in bytes, as `memory` does, of a container without a process."""
+    names = {"limit": "Memory", "limit_with_swap": "MemorySwap", "reservation": "MemoryReservation"}
+    limits = {name: settings[key] if settings[key] > 0 else None for name, key in names.items()}
+    return {"usage": None, **limits, "working_set": 0, "oom_kills": 0}
+
+
 def commands(container: str) -> list[str]:
     """Return the command line of every process in a container.
 
@@ -92,6 +99,8 @@ def containers(project: str) -> list[dict[str, Any]]:
     found = []
     for item in json.loads(output("docker", "inspect", *ids)) if ids else []:
         state = item["State"]
+        # One that ends again and again has no process between two starts.
+        kernel_says = memory(folder(state["Pid"])) if state["Pid"] else asked(item["HostConfig"])
         found.append(
             {
                 "service": item["Config"]["Labels"]["com.docker.compose.service"],
@@ -100,8 +109,8 @@ def containers(project: str) -> list[dict[str, Any]]:
                 "started": state["StartedAt"],
                 "restarts": item["RestartCount"],
                 "health": (state.get("Health") or {}).get("Status", "none"),
-                "processes": commands(item["Id"]),
-                **memory(folder(state["Pid"])),
+                "processes": commands(item["Id"]) if state["Pid"] else [],
+                **kernel_says,
             }
         )
     return sorted(found, key=lambda entry: entry["service"])
