@@ -139,7 +139,8 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
         for level in levels:
             memory = level["memory"]
             sizes = [f"{memory[name] / MB:.1f}" if memory.get(name) else "-" for name in services]
-            latency = [f"{level['latency'][share] * 1000:.0f}" for share in ("p50", "p95")]
+            seconds = [level["latency"][share] for share in ("p50", "p95")]
+            latency = ["-" if value is None else f"{value * 1000:.0f}" for value in seconds]
             used = memory["host"] / MB
             cells = [level["users"], f"{used:.0f}", f"{used / level['users']:.1f}", *sizes, *latency]
             cells += [level["sent"], level["paid_calls"]]
