@@ -197,6 +197,7 @@ def table(mix: str, before: dict[str, Any], after: dict[str, Any]) -> tuple[floa
     for kind, one, two in (*rows, ("PAID", before["paid_calls"], after["paid_calls"])):
         say(kind.replace("openai.", ""), one, two, f"{1 - two / one:.1%}" if one else "-")
     say("by the model", *expected(mix, MEASURED[mix], EXPONENT))
+    say("messages", before["sent"], after["sent"])
     say("errors", errors(before), errors(after))
     count, different = compared(before, after)
     asked = USERS * MEASURED[mix]
