@@ -83,9 +83,9 @@ def inside(inspected: Mapping[str, Any], path: str, proc: str = "/proc") -> str:
 
 
 def mounted_from(inspected: Mapping[str, Any], path: str) -> tuple[str, bool] | None:
-    """The host's path behind a file that is bind-mounted into the container, and whether the file itself is the mount.
+    """The host's path behind a file that is mounted into the container, and whether the file itself is the mount.
 
-    None where the file lies in the image, in the container's own layer or in a named volume.
+    None where the file lies in the image or in the container's own layer. A volume's path is the engine's own.
     """
     best: Mapping[str, Any] | None = None
     for mount in inspected.get("Mounts") or []:
@@ -93,7 +93,7 @@ def mounted_from(inspected: Mapping[str, Any], path: str) -> tuple[str, bool] | 
         covers = path == place or path.startswith(place + "/")
         if covers and (best is None or len(place) > len(best["Destination"].rstrip("/"))):
             best = mount
-    if best is None or best.get("Type") != "bind":
+    if best is None or best.get("Type") not in ("bind", "volume") or not best.get("Source"):
         return None
     rest = path[len(best["Destination"].rstrip("/")) :]
     return best["Source"] + rest, not rest

@@ -72,10 +72,9 @@ def plan(place: Place, server: Server, how: str, write_to: str, values: Mapping[
                 "use persist: compose (or auto)."
             )
         return _in_conf(place, server, conf, path, values)
-    lasting = conf is not None and conf[2]
-    if place.home is not None and (shadowed or not lasting):
+    if place.home is not None and (shadowed or conf is None):
         return _in_compose(place.home, write_to, values)
-    if lasting and not shadowed:
+    if conf is not None and not shadowed:
         return _in_conf(place, server, conf, path, values)
     if path and place.container is None:
         return Plan("rewrite", ask_server=True, may_fail=True, values=values)
@@ -97,7 +96,7 @@ def _nowhere(place: Place, path: str | None, shadowed: list[str]) -> str:
 
 
 def _in_conf(
-    place: Place, server: Server, conf: tuple[str, bool, bool] | None, path: str | None, values: Mapping[str, str]
+    place: Place, server: Server, conf: tuple[str, bool] | None, path: str | None, values: Mapping[str, str]
 ) -> Plan:
     if not path:
         raise RedisError(
@@ -107,7 +106,7 @@ def _in_conf(
         )
     if conf is None:
         return Plan("rewrite", ask_server=True, values=values)
-    host_path, is_mount, _lasting = conf
+    host_path, is_mount = conf
     if not os.access(host_path, os.W_OK):
         if place.container is None:
             return Plan("rewrite", ask_server=True, values=values)

@@ -200,23 +200,18 @@ def config_path(line: CommandLine) -> str | None:
     return next((word for word in line.positionals if word != "-"), None)
 
 
-def conf_on_this_host(place: Place, path: str | None, info: Mapping[str, Any]) -> tuple[str, bool, bool] | None:
-    """Where a server's configuration file is on this host; None where it is not, or is not known to be the server's.
+def conf_on_this_host(place: Place, path: str | None, info: Mapping[str, Any]) -> tuple[str, bool] | None:
+    """Where a server's configuration file is on this host, and whether that very file is mounted into the container.
 
-    (path, whether that very file is bind-mounted into the container, whether it outlives the container)
+    None where it is not here, is not known to be the server's, or goes with the container. A path through the process
+    (/proc/PID/root) will not do for writing: resolved, it is one of the host's own, and the process does not stay.
     """
     if not path:
         return None
     if place.container is None:
-        return (path, False, True) if place.local and _is_the_servers(path, info) else None
-    data = place.container.data
-    mounted = redis_endpoint.mounted_from(data, path)
-    if mounted:
-        return (mounted[0], mounted[1], True) if os.path.isfile(mounted[0]) else None
-    inside = redis_endpoint.inside(data, path)
-    volumes = [m["Destination"].rstrip("/") for m in data.get("Mounts") or [] if m.get("Type") == "volume"]
-    lasting = any(path.startswith(volume + "/") for volume in volumes)
-    return (inside, False, lasting) if os.path.isfile(inside) else None
+        return (path, False) if place.local and _is_the_servers(path, info) else None
+    mounted = redis_endpoint.mounted_from(place.container.data, path)
+    return mounted if mounted and os.path.isfile(mounted[0]) else None
 
 
 def _is_the_servers(path: str, info: Mapping[str, Any]) -> bool:

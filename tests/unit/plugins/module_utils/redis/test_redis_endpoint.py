@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.smallhost.headroom.plugins.module_utils import docker_engine
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import endpoint as redis_endpoint
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import place as redis_place
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import run as redis_run
@@ -99,7 +100,8 @@ def test_every_user_s_password_is_kept_out_of_the_output():
     [
         ("/etc/redis/redis.conf", ("/srv/redis.conf", True)),
         ("/data/conf/redis.conf", ("/srv/data/conf/redis.conf", False)),
-        ("/data/vol/redis.conf", None),
+        ("/data/vol/redis.conf", ("/var/lib/docker/volumes/x/_data/redis.conf", False)),
+        ("/data/tmp/redis.conf", None),
         ("/usr/redis.conf", None),
     ],
 )
@@ -108,8 +110,20 @@ def test_the_file_behind_a_mount(path, expected):
         {"Type": "bind", "Source": "/srv/redis.conf", "Destination": "/etc/redis/redis.conf"},
         {"Type": "bind", "Source": "/srv/data", "Destination": "/data"},
         {"Type": "volume", "Source": "/var/lib/docker/volumes/x/_data", "Destination": "/data/vol"},
+        {"Type": "tmpfs", "Source": "", "Destination": "/data/tmp"},
     )
     assert redis_endpoint.mounted_from(inspected(mounts=mounts), path) == expected
+
+
+def test_a_file_is_only_written_at_its_own_place(tmp_path):
+    """A file in the container's own layer is reached through /proc/PID/root, which resolves to the host's own files."""
+    (tmp_path / "redis.conf").write_text("")
+    mount = {"Type": "volume", "Source": str(tmp_path), "Destination": "/data"}
+    container = docker_engine.Container(inspected(mounts=(mount,)))
+    place = redis_place.Place("_redis", "r", [], [], container=container)
+    assert redis_place.conf_on_this_host(place, "/data/redis.conf", {}) == (str(tmp_path / "redis.conf"), False)
+    for path in ("/data/other.conf", "/etc/passwd", None):
+        assert redis_place.conf_on_this_host(place, path, {}) is None
 
 
 @pytest.mark.parametrize(
