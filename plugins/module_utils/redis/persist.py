@@ -152,7 +152,7 @@ def _edits(home: Home, path: str, values: Mapping[str, str], keep_interpolation:
 def _entrypoint(home: Home, service: Mapping[str, Any]) -> list[str]:
     own = service.get("entrypoint")
     if own is None:
-        own = home.container.data["Config"].get("Entrypoint") or []
+        own = home.config.get("Entrypoint") or []
     return [str(word) for word in ([own] if isinstance(own, str) else own)]
 
 
@@ -167,7 +167,7 @@ def _image_command(home: Home, model: Mapping[str, Any]) -> list[str]:
     """What the image runs: the running container's command, as long as no compose file gives one."""
     if model["services"][home.service].get("entrypoint") is not None:
         return []  # an entrypoint of the service's own discards the image's command (Compose specification)
-    return [str(word) for word in home.container.data["Config"].get("Cmd") or []]
+    return [str(word) for word in home.config.get("Cmd") or []]
 
 
 def _parsed(home: Home, service: Mapping[str, Any], command: Any) -> CommandLine:

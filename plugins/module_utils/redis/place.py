@@ -26,11 +26,16 @@ PROGRAM = "redis-server"
 
 @dataclass(frozen=True)
 class Home:
-    """The Compose service that a container is of: its files are where a setting lasts."""
+    """The Compose service that a container is of: its files make a setting last. No container: it does not run."""
 
     project: compose_project.Project
     service: str
-    container: docker_engine.Container
+    container: docker_engine.Container | None = None
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What the running container was made with (`Config` of docker inspect)."""
+        return self.container.data["Config"] if self.container else {}
 
 
 @dataclass
@@ -45,6 +50,11 @@ class Place:
     container: docker_engine.Container | None = None
     home: Home | None = None
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there is no server to connect to, only its service's files."""
+        return self.home is not None and self.home.container is None
 
     @property
     def local(self) -> bool:
@@ -101,6 +111,10 @@ def _of_service(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Place:
     project.require([service])
     mine = [entry for entry in engine.containers(project.name, running_only=True) if entry.service == service]
     mine = [entry for entry in docker_engine.newest_first(mine) if entry.running]
+    if not mine and params["state"] == "absent":
+        # A server that no longer starts must not stand in the way of taking back what it was given.
+        said = f"{service} does not run: its files are put back, and it has its previous values once it is started."
+        return Place(project.name, service, [], [], home=Home(project, service), warnings=[*project.warnings, said])
     if not mine:
         raise redis_server.RedisError(
             f"the service {service} of {project.name} does not run, so what it holds is not known. Nothing was "

@@ -24,6 +24,7 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.redis.server im
     ConfigDenied,
     RedisError,
     Server,
+    Stopped,
     connect,
     local_pid,
 )
@@ -62,6 +63,8 @@ class Reading:
 
 def reach(place: redis_place.Place, patience: float) -> Server:
     """Connect to the server that was found. Raises RedisError."""
+    if place.stopped:
+        return Stopped(place.key)
     server = connect(place.endpoints, place.logins, patience, place.around.config_command or "CONFIG")
     if place.container is None and place.local and local_pid(server.info):
         conf = redis_place.read_local_conf(server.config_file)
@@ -219,7 +222,7 @@ def _made_otherwise(task: Task, plan: redis_persist.Plan) -> list[str]:
     if plan.compose is None or home is None:
         return []
     command = plan.compose.model["services"][home.service].get("command")
-    running = home.container.data["Config"].get("Cmd")
+    running = home.config.get("Cmd")
     if command is None:
         return []
     return [home.service] if [str(word).replace("$$", "$") for word in command] != (running or []) else []
@@ -277,11 +280,13 @@ def absent(task: Task) -> dict[str, Any]:
         if key.startswith(prefix) and isinstance(value, str)
     }
     now = task.server.config_get(list(owned)) if owned else {}
-    live = {name: value for name, value in owned.items() if not redis_values.equal(name, value, now[name])}
+    live = {name: owned[name] for name in now if not redis_values.equal(name, owned[name], now[name])}
+    rewrite = redis_persist.asked_server(task.journal, task.owner, task.place)
+    if rewrite and task.place.stopped:
+        task.server.config_rewrite()
     if not task.check_mode:
         set_live(task.server, _policy_first(live))
     undone = redis_persist.undo(task.journal, task.owner, task.place, task.check_mode)
-    rewrite = redis_persist.asked_server(task.journal, task.owner, task.place)
     if not task.check_mode:
         if rewrite:
             task.server.config_rewrite()

@@ -279,6 +279,32 @@ class Server:
             self._redis.close()
 
 
+class Stopped(Server):
+    """In place of a server that does not run: there are no values to read, to set or to rewrite."""
+
+    def __init__(self, name: str) -> None:
+        self.endpoint = Endpoint()
+        self.login = Login()
+        self.info = {}
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """What the report says in place of a product and version."""
+        return f"{self._name} (does not run)"
+
+    def config_get(self, names: Sequence[str]) -> dict[str, str]:
+        """Nothing is in force."""
+        return {}
+
+    def config_rewrite(self) -> None:
+        """Raises RedisError: a file that only the server sees cannot be put back without it."""
+        raise RedisError(f"{self._name} does not run, and only it can put its configuration file back. Start it first.")
+
+    def close(self) -> None:
+        """There is no connection."""
+
+
 def local_pid(info: Mapping[str, Any], proc: str = "/proc") -> int | None:
     """The server's process where it runs on this host in this process namespace, else None."""
     pid = int(info.get("process_id") or 0)

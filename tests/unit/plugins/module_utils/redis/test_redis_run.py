@@ -9,7 +9,10 @@ from __future__ import annotations
 import errno
 
 import pytest
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import ProjectError
+from ansible_collections.smallhost.headroom.plugins.module_utils import docker_engine
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change as compose_change
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import edit
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import Project, ProjectError
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import persist as redis_persist
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import place as redis_place
@@ -162,3 +165,66 @@ def test_a_password_among_the_settings_is_in_no_output(task):
     undone = redis_run.absent(task(client))
     assert client.parameters["requirepass"] == "hush-old"
     assert "hush" not in str(undone)
+
+
+COMPOSE = "services:\n  redis:\n    image: redis:7\n    command: redis-server --maxmemory 512mb\n"
+
+
+@pytest.fixture
+def stopped(task, tmp_path, monkeypatch):
+    """A service that no longer runs: the undo of a run that had set it live and changed its file. (file, run)"""
+    file = tmp_path / "compose.yaml"
+    file.write_text(COMPOSE)
+
+    class Engine:
+        def __init__(self, _host):
+            pass
+
+        def compose_labels(self):
+            return []
+
+        def containers(self, _project, running_only):
+            assert running_only
+            return []
+
+    monkeypatch.setattr(docker_engine, "Engine", Engine)
+    monkeypatch.setattr(Project, "require", lambda *_words: None)
+    wanted = {"project_src": str(tmp_path), "service": "redis", "project_name": "bot", "files": [], "docker_host": None}
+
+    def undo(check_mode=False, **more):
+        one = task(Client(), check_mode=check_mode, state="absent", compose=wanted)
+        one.place = redis_place.find(one.params)
+        one.server = redis_run.reach(one.place, 1)
+        for key, was in more.items():
+            one.journal.remember(OWNER, key.replace("_", " "), was)
+        return redis_run.absent(one), one.journal
+
+    one = task(Client())
+    one.journal.remember(OWNER, "redis redis maxmemory", str(512 * MB))
+    change = edit.Set(("services", "redis", "command"), "redis-server --maxmemory 96mb")
+    text = edit.edit(file.read_bytes(), [change], file.name)
+    project = Project(str(tmp_path), (str(file),), True, known_name="bot")
+    prepared = compose_change.Prepared(str(file), file.read_bytes(), text, {}, [change])
+    compose_change.write(one.journal, OWNER, project, prepared)
+    return file, undo
+
+
+def test_a_service_that_does_not_run_gets_its_file_back(stopped):
+    """The server may be down because of what it was given: that must not stand in the way of taking it back."""
+    file, undo = stopped
+    assert "96mb" in file.read_text()
+    planned, journal = undo(check_mode=True)
+    assert planned["changed"] and "96mb" in file.read_text() and journal.owned(OWNER)
+    result, journal = undo()
+    assert result["changed"] and result["files_changed"] == [str(file)]
+    assert result["server"]["name"] == "redis (does not run)"
+    assert file.read_text() == COMPOSE
+    assert journal.owned(OWNER) == {} and journal.files(OWNER) == []
+    assert undo()[0]["changed"] is False
+
+
+def test_a_file_that_only_the_server_can_put_back_needs_it_running(stopped):
+    file, undo = stopped
+    with pytest.raises(RedisError, match="Start it first"):
+        undo(redis_rewrite_redis=True)
+    assert "96mb" in file.read_text()
