@@ -16,7 +16,7 @@ description:
     that could evict them is refused.
   - Leaves room in the memory limit for what a save copies, for clients and for fragmentation, and refuses what would
     make the kernel kill the server.
-  - The first previous value of all that is changed is kept, and O(state=absent) puts it back. For a Compose service that
+  - The first previous value of all that is changed is kept, and O(state=absent) puts it back. Of a Compose service that
     does not run, these are its files.
 author:
   - Headroom authors (@smallhost)
