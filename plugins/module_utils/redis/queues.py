@@ -22,6 +22,10 @@ _SCAN_STEP = 1000
 _TTL_SAMPLE = 200  # keys of one library asked whether they expire
 _NAMED = 5  # keys named as evidence
 
+# With these a worker waits for the next job (BullMQ: BZPOPMIN; kombu, Sidekiq: BRPOP; RQ: BLMOVE; older Bull:
+# BRPOPLPUSH). Asked for where not all keys could be looked at: BullMQ's and Celery's may have any name.
+_WAITING = ("blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop")
+
 SAFE_POLICY = "noeviction"
 POLICIES = (
     "noeviction",
@@ -164,12 +168,13 @@ class Found:
 
 @dataclass
 class Contents:
-    """What a server holds, as far as it was looked at. `complete`: every key was seen."""
+    """What a server holds, as far as it was looked at. `complete`: every key was seen; `waiting_by`: see _WAITING."""
 
     found: list[Found] = field(default_factory=list)
     keys: int = 0
     looked_at: int = 0
     complete: bool = True
+    waiting_by: list[str] = field(default_factory=list)
 
     @property
     def purpose(self) -> str:
@@ -221,6 +226,9 @@ def look(source: KeySource, keys: int = SCAN_KEYS, seconds: float = SCAN_SECONDS
     finally:
         if spaces and spaces != [(0, spaces[0][1])]:
             source.run("SELECT", 0)
+    if not contents.complete and not contents.found:
+        called = re.findall(r"cmdstat_(\w+)", str(source.run("INFO", "commandstats")))
+        contents.waiting_by = [name.upper() for name in _WAITING if name in called]
     return contents
 
 
@@ -378,6 +386,13 @@ def judge(policy: str, purpose: str, contents: Contents | None) -> tuple[str | N
         return None, [f"{policy} on a server that holds {contents.summary}: a job stored with a TTL would be evicted."]
     if purpose in ("queue", "mixed"):
         return f"{policy} evicts keys, and this server is said to be for {purpose}. {advice}", []
+    if not contents.complete and purpose == "auto" and contents.waiting_by:
+        by = ", ".join(contents.waiting_by)
+        return (
+            f"{policy} may evict jobs: clients wait for keys ({by}) as a queue's workers do, and only "
+            f"{contents.looked_at} of {contents.keys} keys were seen. {advice} Say purpose: cache if there is none.",
+            [],
+        )
     if not contents.complete and purpose == "auto":
         return None, [
             f"{contents.looked_at} of {contents.keys} keys were looked at, and none belongs to a queue: "
