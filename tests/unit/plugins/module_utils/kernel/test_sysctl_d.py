@@ -58,7 +58,11 @@ def test_a_minus_with_a_value_is_an_assignment():
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("dirty_bytes", "dirty_ratio"), ("dirty_background_bytes", "dirty_background_ratio")],
+    [
+        ("dirty_bytes", "dirty_ratio"),
+        ("dirty_background_bytes", "dirty_background_ratio"),
+        ("overcommit_kbytes", "overcommit_ratio"),
+    ],
 )
 def test_the_other_of_a_pair_switches_it_off_when_it_comes_later(one, other):
     entry = f"proc/sys/vm/{one}"
