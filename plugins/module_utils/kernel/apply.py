@@ -214,13 +214,15 @@ class Transaction:
                     self._undo_file(real)
             except OSError as error:
                 failed.append(_reason(error))
+        if failed:
+            return f"Putting things back failed too: {' '.join(failed)} state: absent tries it again."
         try:
             self._drop_folders(key for key in self._remembered if key.startswith(_FOLDER))
             for key in self._remembered:
                 self.journal.forget(self.request.owner, key)
         except OSError as error:
-            failed.append(_reason(error))
-        return f"Putting things back failed too: {' '.join(failed)}" if failed else "Nothing was changed."
+            return f"Putting things back failed too: {_reason(error)}"
+        return "Nothing was changed."
 
 
 def _owners_below(folder: str) -> list[str]:

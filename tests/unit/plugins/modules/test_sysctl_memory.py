@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
-from ansible_collections.smallhost.headroom.plugins.module_utils.kernel.settings import KernelError
+from ansible_collections.smallhost.headroom.plugins.module_utils.kernel.settings import KernelError, LiveTree
 from ansible_collections.smallhost.headroom.plugins.modules.sysctl_memory import argument_spec, run
 
 FILE, TWIN = "etc/sysctl.d/90-headroom.conf", "etc/tmpfiles.d/headroom-thp.conf"
@@ -262,6 +263,24 @@ def test_a_file_that_cannot_be_written_puts_the_values_back(call, host):
     before = snapshot(host)
     with pytest.raises(KernelError, match=r"Is a directory\. Nothing was changed\."):
         call(settings=SOME, transparent_hugepage={"enabled": "never"})
+    assert snapshot(host) == before
+
+
+def test_a_value_that_could_not_be_put_back_is_said_and_put_back_later(call, host, monkeypatch):
+    before, written, write = snapshot(host), [], LiveTree.write
+
+    def failing(tree, entry, text):
+        written.append(entry)
+        if len(written) > 1:
+            raise OSError(errno.EIO, "Input/output error", entry)
+        write(tree, entry, text)
+
+    monkeypatch.setattr(LiveTree, "write", failing)
+    with pytest.raises(KernelError, match=r"failed too: the kernel rejects '60' for .*swappiness.* state: absent"):
+        call(settings=SOME)
+    assert (host / "proc/sys/vm/swappiness").read_text() == "10\n"
+    monkeypatch.setattr(LiveTree, "write", write)
+    assert {"name": "vm.swappiness", "before": "10", "after": "60"} in call(state="absent")["restored"]
     assert snapshot(host) == before
 
 
