@@ -11,7 +11,7 @@
 `collected` takes the repositories of SOURCES from FOLDER/<owner>__<name>, and clones them there where they are missing.
 The results are kept in FOLDER/results.json: an interrupted run goes on where it was, a named case is done again. Each
 part ends with 1 when one of its expectations does not hold. The base images are the sandbox's stand-ins: any tag of the
-official Python image is its Python 3.11.
+official Python image is its Python 3.11, the full ones with the packages that the official full ones have.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox import ssh, state
+from sandbox import playbook, ssh, state
 from sandbox.stack import deploy
 from sandbox.state import Instance
 
@@ -57,6 +57,16 @@ SOURCES: dict[str, tuple[str, str, str, int | None]] = {
     "vt_polls_bot": ("Arlet2/vt_polls_bot", "033882bf5990bd8aad0476c4d8684cc6cedbb978", "Dockerfile", None),
     "goooo-bot": ("AlexTsr/goooo-bot-v0.1", "240f009e4f6151ab49c510c7246a090d25677d08", "Dockerfile", None),
 }  # fmt: skip
+# What makes the official full image of Python so large: the packages of buildpack-deps:bookworm, on which it is built
+# (https://github.com/docker-library/buildpack-deps, debian/bookworm). The stack's own stand-in has a few of them only.
+FULL_PACKAGES = """
+    autoconf automake bzip2 curl default-libmysqlclient-dev dpkg-dev file g++ gcc git git-lfs gnupg imagemagick
+    libbz2-dev libc6-dev libcurl4-openssl-dev libdb-dev libevent-dev libffi-dev libgdbm-dev libglib2.0-dev libgmp-dev
+    libjpeg-dev libkrb5-dev liblzma-dev libmagickcore-dev libmagickwand-dev libmaxminddb-dev libncurses-dev libpng-dev
+    libpq-dev libreadline-dev libsqlite3-dev libssl-dev libtool libwebp-dev libxml2-dev libxslt1-dev libyaml-dev make
+    mercurial netbase openssh-client patch procps sq subversion unzip wget xz-utils zlib1g-dev
+"""
+FULL = "headroom-bench/python:3.11"
 # These two are to be left alone: Alpine, and several stages already.
 LEFT_ALONE = ("vt_polls_bot", "goooo-bot")
 
@@ -173,6 +183,14 @@ def checkout(folder: Path, case: str) -> Path:
     return place
 
 
+def make_full(host: Instance) -> None:
+    """Build a full Python image as large as the official one's packages make it."""
+    install = f"apt-get install -y --no-install-recommends {' '.join(FULL_PACKAGES.split())}"
+    text = f"FROM python:3.11-slim\nRUN apt-get update && {install} && rm -rf /var/lib/apt/lists/*\n"
+    build = f"DOCKER_BUILDKIT=0 docker build --quiet --network {NETWORK} --tag {FULL} -"
+    on(host, f"printf %s {shlex.quote(text)} | {build}", 900)
+
+
 def stand_in(host: Instance, dockerfile: str) -> None:
     """Give the sandbox's Python images the tags that this Dockerfile and its rewrite name."""
     for line in dockerfile.splitlines():
@@ -183,7 +201,7 @@ def stand_in(host: Instance, dockerfile: str) -> None:
                 on(host, f"docker tag python:3.11-slim python:{tag}")
             else:
                 version, _dash, release = tag.partition("-")
-                on(host, f"docker tag python:3.11 python:{tag}")
+                on(host, f"docker tag {FULL} python:{tag}")
                 on(host, f"docker tag python:3.11-slim python:{'-'.join(p for p in (version, 'slim', release) if p)}")
 
 
@@ -240,6 +258,7 @@ def collected_case(host: Instance, folder: Path, case: str) -> dict[str, Any]:
 def collected(host: Instance, folder: Path, cases: list[str]) -> list[str]:
     """All cases, or those named."""
     expected, path = Expected(), folder / "results.json"
+    make_full(host)
     for case in cases or list(SOURCES):
         known = json.loads(path.read_text()) if path.exists() else {}
         if case in known and not cases:
@@ -319,6 +338,9 @@ def main() -> int:
     parser.add_argument("--name", default="smallhost")
     options = parser.parse_intermixed_args()
     host = state.require(options.name)
+    prepared = playbook.run(host, "prepare", Path(host.folder))
+    if prepared.returncode:
+        raise SystemExit(f"prepare failed: {playbook.failures(prepared.stdout)}")
     if options.part == "reference":
         failed = reference(host)
     elif options.part == "full-disk":

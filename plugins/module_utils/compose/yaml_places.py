@@ -30,6 +30,7 @@ Splice = tuple[int, int, str]
 _REST_IS_COMMENT = re.compile(r"[ \t]*(?:#[^\r\n\x85\u2028\u2029]*)?(?=[\r\n\x85\u2028\u2029]|\Z)")
 _TO_COMMA = re.compile(r"(?:[ \t]*,)?")
 _FLOW_GAP = re.compile(r"(?:\s|(?<=\s)#[^\r\n\x85\u2028\u2029]*)*")
+_BLANK_LINES = re.compile(r"(?:[ \t]*(?:\r\n|[\r\n\x85\u2028\u2029]))*")
 
 
 @dataclass(eq=False)
@@ -308,7 +309,12 @@ def remove(tree: Tree, place: Place) -> t.Iterator[list[Splice]]:
     elif parent.value.style == "flow":
         yield from _remove_flow(tree, entries, index)
     else:
-        yield _remove_block(tree, entries, index)
+        start, end, new = _remove_block(tree, entries, index)
+        yield [(start, end, new)]
+        # A block scalar before it that keeps its blank lines (|+) would take those below it for its own.
+        blank = t.cast("re.Match[str]", _BLANK_LINES.match(tree.text, end)).end()
+        if end == tree.line_start(end) and blank > end:
+            yield [(start, blank, new)]
 
 
 def _remove_flow(tree: Tree, entries: t.Sequence[Pair | Item], index: int) -> t.Iterator[list[Splice]]:
@@ -333,22 +339,22 @@ def _before_break(tree: Tree, line_start: int) -> int:
     return line_start - (2 if tree.text[:line_start].endswith("\r\n") else 1)
 
 
-def _remove_block(tree: Tree, entries: t.Sequence[Pair | Item], index: int) -> list[Splice]:
+def _remove_block(tree: Tree, entries: t.Sequence[Pair | Item], index: int) -> Splice:
     entry = entries[index]
     start = tree.line_start(entry.start)
     if not tree.text[start : entry.start].strip():
         end = tree.next_line(entry.end)
         if end == len(tree.text) and tree.line_end(entry.end) == end:
             start = _before_break(tree, start)
-        return [(start, end, "")]
+        return start, end, ""
     if index + 1 < len(entries):
         following = entries[index + 1].start
         if not tree.text[tree.line_end(entry.end) : following].strip():
-            return [(entry.start, following, "")]
+            return entry.start, following, ""
     begin = entry.start
     while tree.text[begin - 1] in " \t":
         begin -= 1
-    return [(begin, tree.line_end(entry.end), "")]
+    return begin, tree.line_end(entry.end), ""
 
 
 def apply(text: str, splices: list[Splice]) -> str:

@@ -69,7 +69,15 @@ def _untagged(loader, _suffix, node):
     return loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else node.value
 
 
+def _decimal(kind):
+    """A number, but not one of YAML 1.1 to the base of 60: for Compose, 25:25 is a text."""
+    construct = getattr(AnyTag, f"construct_yaml_{kind}")
+    return lambda loader, node: node.value if ":" in node.value else construct(loader, node)
+
+
 AnyTag.add_multi_constructor("!", _untagged)
+for _kind in ("int", "float"):
+    AnyTag.add_constructor(f"tag:yaml.org,2002:{_kind}", _decimal(_kind))
 
 
 def touched_lines(before: bytes, after: bytes) -> tuple[list[int], list[str]]:

@@ -1826,6 +1826,32 @@ services:
         ("services:\n  bot:\n    image: x"),
     ),
     (
+        "delete below kept blank lines",
+        """\
+services:
+  bot:
+    command: |+
+      run
+
+    mem_limit: 1g
+
+  # the next
+  api:
+    image: x
+""",
+        [NO_LIMIT],
+        """\
+services:
+  bot:
+    command: |+
+      run
+
+  # the next
+  api:
+    image: x
+""",
+    ),
+    (
         "delete item",
         """\
 services:
