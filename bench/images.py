@@ -59,12 +59,13 @@ SOURCES: dict[str, tuple[str, str, str, int | None]] = {
 }  # fmt: skip
 # What makes the official full image of Python so large: the packages of buildpack-deps:bookworm, on which it is built
 # (https://github.com/docker-library/buildpack-deps, debian/bookworm). The stack's own stand-in has a few of them only.
+# Without mercurial: Debian's Python, which is the image's own only in the stand-in, would see it as a package.
 FULL_PACKAGES = """
     autoconf automake bzip2 curl default-libmysqlclient-dev dpkg-dev file g++ gcc git git-lfs gnupg imagemagick
     libbz2-dev libc6-dev libcurl4-openssl-dev libdb-dev libevent-dev libffi-dev libgdbm-dev libglib2.0-dev libgmp-dev
     libjpeg-dev libkrb5-dev liblzma-dev libmagickcore-dev libmagickwand-dev libmaxminddb-dev libncurses-dev libpng-dev
     libpq-dev libreadline-dev libsqlite3-dev libssl-dev libtool libwebp-dev libxml2-dev libxslt1-dev libyaml-dev make
-    mercurial netbase openssh-client patch procps sq subversion unzip wget xz-utils zlib1g-dev
+    netbase openssh-client patch procps sq subversion unzip wget xz-utils zlib1g-dev
 """
 FULL = "headroom-bench/python:3.11"
 # These two are to be left alone: Alpine, and several stages already.
