@@ -41,7 +41,9 @@ def collections() -> Path:
 
 @functools.lru_cache(maxsize=1)
 def servers() -> dict[str, str]:
-    """Name (`redis-7.0.15`) to the path of each server that this machine can run."""
+    """Name (`redis-7.0.15`) to the path of each server that this machine can run. The distribution's is installed."""
+    if shutil.which("redis-server") is None or shutil.which("redis-cli") is None:
+        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "redis-server"], check=True)
     script = HERE.parent / "setup_redis_servers" / "files" / "provision.py"
     done = subprocess.run([sys.executable, str(script)], check=True, capture_output=True, text=True, timeout=300)
     found = json.loads(done.stdout)
@@ -145,6 +147,20 @@ def run(tmp_path):
     return call
 
 
+def play(text: str, folder: Path, *words: str) -> str:
+    """Run a playbook on this machine through Ansible itself. Returns all that it said."""
+    playbook = folder / "play.yml"
+    playbook.write_text(text)
+    program = Path(sys.executable).parent / "ansible-playbook"
+    argv = [str(program) if program.exists() else shutil.which("ansible-playbook") or "ansible-playbook"]
+    argv += ["-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", *words, str(playbook)]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections()), "ANSIBLE_NOCOLOR": "1"}
+    environment["ANSIBLE_LOCALHOST_WARNING"] = "False"
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    return done.stdout + done.stderr
+
+
 def parameters(client: redis.Redis) -> dict[str, str]:
     """The server's own view of all its parameters."""
     return client.config_get("*")
@@ -192,7 +208,6 @@ def cycle(run, params, client, expected, files=(), between=None):
 
 # Containers
 
-IMAGE = "hb-redis-maxmemory:test"
 ENTRYPOINT = """#!/bin/sh
 # As the official images' script does: flags or a .conf file alone mean redis-server.
 if [ "${1#-}" != "$1" ] || [ "${1%.conf}" != "$1" ]; then set -- redis-server "$@"; fi
@@ -204,36 +219,74 @@ def docker(*words: str, **options) -> str:
     return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, **options).stdout.strip()
 
 
-@pytest.fixture(scope="session")
-def image(tmp_path_factory):
-    """A small image of the installed server and a shell, with the entrypoint of the official one."""
-    if (
-        shutil.which("docker") is None
-        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("no Docker engine answers here")
-    root = tmp_path_factory.mktemp("image")
-    for place in ("usr/bin", "usr/local/bin", "bin", "tmp", "data", "etc"):
+def _add(root: Path, program: str, place: str) -> None:
+    """Put a program of this machine into an image's root, with the libraries that it is linked against."""
+    shutil.copy(os.path.realpath(program), root / place)
+    _add_libraries(root, program)
+
+
+def _add_libraries(root: Path, program: str) -> None:
+    listed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+    for library in {word for word in listed.split() if word.startswith("/")}:
+        target = root / library.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            shutil.copy(os.path.realpath(library), target)
+
+
+def _add_server(root: Path, binary: Path) -> None:
+    """The installed server, or one of the cache: a script with all that it needs beside it."""
+    if not binary.read_bytes().startswith(b"#!"):
+        _add(root, str(binary), "usr/bin/redis-server")
+        return
+    shutil.copytree(binary.parent, root / "opt/redis", symlinks=True)
+    script = root / "usr/bin/redis-server"
+    script.write_text(re.sub(r"(?m)^here=.*$", "here=/opt/redis", binary.read_text()))
+    script.chmod(0o755)
+    if (binary.parent / "binary").exists():
+        _add_libraries(root, str(binary.parent / "binary"))
+
+
+def _import_image(root: Path, binary: Path, tag: str) -> None:
+    for place in ("usr/bin", "usr/local/bin", "bin", "tmp", "data", "etc", "opt"):
         (root / place).mkdir(parents=True, exist_ok=True)
-    programs = {"/usr/bin/redis-check-rdb": "usr/bin/redis-server", "/usr/bin/redis-cli": "usr/bin/redis-cli"}
-    programs[os.path.realpath("/bin/sh")] = "bin/sh"
-    for program, place in programs.items():
-        shutil.copy(os.path.realpath(program), root / place)
-        listed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
-        for library in {word for word in listed.split() if word.startswith("/")}:
-            target = root / library.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                shutil.copy(os.path.realpath(library), target)
+    _add(root, os.path.realpath("/bin/sh"), "bin/sh")
+    _add(root, "/usr/bin/redis-cli", "usr/bin/redis-cli")
+    _add_server(root, binary)
     script = root / "usr/local/bin/docker-entrypoint.sh"
     script.write_text(ENTRYPOINT)
     script.chmod(0o755)
     archive = subprocess.run(["tar", "-C", str(root), "-c", "."], check=True, capture_output=True).stdout
     changes = ['ENTRYPOINT ["docker-entrypoint.sh"]', 'CMD ["redis-server"]', "WORKDIR /data"]
     words = [word for change in changes for word in ("--change", change)]
-    subprocess.run(["docker", "import", *words, "-", IMAGE], input=archive, check=True, capture_output=True)
-    yield IMAGE
-    subprocess.run(["docker", "rmi", IMAGE], capture_output=True, check=False)
+    subprocess.run(["docker", "import", *words, "-", tag], input=archive, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def image_of(tmp_path_factory):
+    """Make a small image of a server and a shell, with the entrypoint of the official one: image_of(name of it)."""
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no Docker engine answers here")
+    made = {}
+
+    def make(name):
+        if name not in made:
+            made[name] = f"hb-redis-maxmemory:{name}"
+            _import_image(tmp_path_factory.mktemp("image"), Path(servers()[name]), made[name])
+        return made[name]
+
+    yield make
+    for tag in made.values():
+        subprocess.run(["docker", "rmi", tag], capture_output=True, check=False)
+
+
+@pytest.fixture
+def image(image_of):
+    """The image of the installed server."""
+    return image_of("redis-7.0.15")
 
 
 class Stack:
@@ -273,10 +326,14 @@ class Stack:
     def inspected(self) -> dict:
         return json.loads(docker("inspect", self.container))[0]
 
-    def client(self, **options) -> redis.Redis:
-        """A client on the container's own address, which recreating changes."""
+    @property
+    def client_options(self) -> dict:
+        """Where the container's own address is, which recreating changes."""
         networks = self.inspected["NetworkSettings"]["Networks"].values()
-        return redis.Redis(host=next(iter(networks))["IPAddress"] or "127.0.0.1", decode_responses=True, **options)
+        return {"host": next(iter(networks))["IPAddress"] or "127.0.0.1"}
+
+    def client(self, **options) -> redis.Redis:
+        return redis.Redis(decode_responses=True, **{**self.client_options, **options})
 
     def cli(self, *words: str) -> str:
         return docker("exec", self.container, "redis-cli", *words)
@@ -291,12 +348,12 @@ def stack(tmp_path, image):
     """Start a Compose project: stack(text)."""
     started = []
 
-    def start(text, files=None, port=6379):
+    def start(text, files=None, port=6379, of=image):
         folder = tmp_path / "project"
         folder.mkdir(exist_ok=True)
         for name, content in (files or {}).items():
             (folder / name).write_text(content)
-        started.append(Stack(folder, text.replace("IMAGE", image), port))
+        started.append(Stack(folder, text.replace("IMAGE", of), port))
         return started[-1]
 
     yield start

@@ -144,6 +144,22 @@ def test_renamed_config(bare, run):
     assert server.conf.read_bytes() == text
 
 
+def test_disabled_config(bare, run):
+    """Only a restart brings the values then; they are in the file."""
+    server = bare(None, conf=CONF.replace("save", 'rename-command CONFIG ""\nsave'))
+    text = server.conf.read_bytes()
+    params = {"port": server.port, "maxmemory": "96mb", "policy": "noeviction"}
+    first = run(params)
+    assert first.get("changed") and first["recreate_pending"], first
+    assert server.client().info()["maxmemory"] == 1024**3
+    assert run(params)["changed"] is False
+    server.restart()
+    assert server.client().info()["maxmemory"] == 96 * 1024**2
+    assert run(params)["recreate_pending"] == []
+    assert run({**params, "state": "absent"})["changed"]
+    assert server.conf.read_bytes() == text
+
+
 def test_replica(bare, run):
     master = bare(name="master")
     replica = bare(None, "--replicaof", "127.0.0.1", str(master.port), name="replica")
@@ -268,8 +284,10 @@ def test_a_file_that_only_the_server_sees_is_rewritten_by_the_server(bare, run, 
             break
         except redis.ConnectionError:
             assert server.process.poll() is None, (tmp_path / "log").read_text()
+    planned = run({"port": server.port, "maxmemory": "96mb"}, check=True)
     result = run({"port": server.port, "maxmemory": "96mb"})
     assert (result.get("changed"), result["persisted_via"]) == (True, "rewrite"), result
+    assert planned["files_changed"] == result["files_changed"] == [str(server.conf)]
     assert "maxmemory 96mb" in (hidden / "redis.conf").read_text().lower()
     assert run({"port": server.port, "maxmemory": "96mb"})["changed"] is False
     assert run({"port": server.port, "state": "absent"})["changed"]

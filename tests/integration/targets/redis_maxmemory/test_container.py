@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 import redis
 import rq
-from conftest import IMAGE, bytes_of, cycle, docker
+from conftest import bytes_of, cycle, docker
 
 MB = 1024**2
 PASSWORD = "p4ss-in-the-stack"
@@ -149,8 +151,113 @@ services:
     project = stack(text, files={"redis.conf": "maxmemory 100mb\n"})
     refused = run({**in_project(project), "maxmemory": "60mb", "persist": "rewrite"})
     assert "he command line sets maxmemory" in refused["msg"], refused
-    result = run({**in_project(project), "maxmemory": "60mb"}, check=True)
-    assert (result["persisted_via"], result["files_changed"]) == ("compose", [str(project.file)])
+    params = {**in_project(project), "maxmemory": "60mb", "policy": "noeviction"}
+    files = [project.file, project.folder / "redis.conf"]
+    first = cycle(run, params, project.client, {"maxmemory": str(60 * MB)}, files, project.recreate)
+    assert (first["persisted_via"], first["files_changed"]) == ("compose", [str(project.file)])
+
+
+HOMES = {
+    "no file": ("[redis-server, --protected-mode, 'no']", None),
+    "read-only file": ("[redis-server, /etc/redis.conf]", "ro"),
+    "bind-mounted file": ("[redis-server, /etc/redis.conf]", "rw"),
+}
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_each_version_in_a_container(home, each_server, stack, image_of, run):
+    command, mode = HOMES[home]
+    text = f"services:\n  redis:\n    image: IMAGE\n    command: {command}\n    mem_limit: 100M\n"
+    if mode:
+        text += f'    volumes: ["./redis.conf:/etc/redis.conf:{mode}"]\n'
+    project = stack(text, files={"redis.conf": "protected-mode no\nmaxmemory 200mb\n"}, of=image_of(each_server[0]))
+    params = {**in_project(project), "maxmemory": "60mb", "policy": "noeviction"}
+    files = [project.file, project.folder / "redis.conf"]
+    first = cycle(run, params, project.client, {"maxmemory": str(60 * MB)}, files, project.recreate)
+    assert first["persisted_via"] == ("rewrite" if mode else "compose")
+    product, version = each_server[0].split("-")
+    assert first["server"]["name"] == f"{product.capitalize()} {version}"
+
+
+def test_a_configuration_file_in_a_volume(stack, image, run):
+    volume = f"hb-conf-{os.getpid()}"
+    docker("volume", "create", volume)
+    try:
+        fill = "echo 'protected-mode no' > /c/redis.conf; echo 'maxmemory 200mb' >> /c/redis.conf"
+        docker("run", "--rm", "-v", f"{volume}:/c", image, "sh", "-c", fill)
+        text = f"""\
+services:
+  redis:
+    image: IMAGE
+    command: [redis-server, /etc/redis/redis.conf]
+    volumes: ["conf:/etc/redis"]
+volumes: {{conf: {{external: true, name: {volume}}}}}
+"""
+        project = stack(text)
+        path = Path(docker("volume", "inspect", "-f", "{{.Mountpoint}}", volume)) / "redis.conf"
+        params = {**in_project(project), "maxmemory": "60mb", "policy": "noeviction"}
+        files = [path, project.file]
+        first = cycle(run, params, project.client, {"maxmemory": str(60 * MB)}, files, project.recreate)
+        assert (first["persisted_via"], first["files_changed"]) == ("rewrite", [str(path)])
+        project.down()
+    finally:
+        subprocess.run(["docker", "volume", "rm", volume], capture_output=True, check=False)
+
+
+def test_a_configuration_file_in_the_containers_own_layer(stack, run):
+    """It goes with the container, so the compose file is better; where it is wanted, the server itself writes it."""
+    script = "echo 'maxmemory 200mb' > /tmp/hb-redis.conf; exec redis-server /tmp/hb-redis.conf --protected-mode no"
+    project = stack(f'services:\n  redis:\n    image: IMAGE\n    command: ["sh", "-c", "{script}"]\n')
+    params = {**in_project(project), "maxmemory": "60mb", "persist": "rewrite"}
+    result = run(params)
+    assert result.get("changed"), result
+    assert (result["persisted_via"], result["files_changed"]) == ("rewrite", ["/tmp/hb-redis.conf"])
+    assert not Path("/tmp/hb-redis.conf").exists()
+    look = ("exec", project.container, "sh", "-c", 'while read -r line; do echo "$line"; done < /tmp/hb-redis.conf')
+    assert "maxmemory 60mb" in docker(*look).lower()
+    assert run({**params, "state": "absent"})["changed"]
+    assert "maxmemory 200mb" in docker(*look).lower()
+    assert project.client().config_get("maxmemory")["maxmemory"] == str(200 * MB)
+
+
+def test_a_compose_file_that_cannot_be_written(stack, run, tmp_path):
+    """A full disk: what was set live is put back, and nothing is remembered of a run that did nothing."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        project = stack("services:\n  redis:\n    image: IMAGE\n    command: [redis-server, --protected-mode, 'no']\n")
+        with contextlib.suppress(OSError), open(folder / "filler", "wb") as filler:
+            filler.write(b"x" * 1024**2)
+        before, texts = project.client().config_get("*"), bytes_of(project.file)
+        params = {**in_project(project), "maxmemory": "60mb", "policy": "volatile-lru"}
+        failed = run(params)
+        assert failed.get("failed") and "No space left on device" in failed["msg"], failed
+        assert project.client().config_get("*") == before
+        assert bytes_of(project.file) == texts
+        (folder / "filler").unlink()
+        assert run({**params, "state": "absent"})["changed"] is False
+        project.down()
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_service_that_does_not_run_gets_its_file_back(stack, run):
+    project = stack("services:\n  redis:\n    image: IMAGE\n    command: [redis-server, --protected-mode, 'no']\n")
+    texts = bytes_of(project.file)
+    params = {**in_project(project), "maxmemory": "60mb"}
+    assert run(params)["changed"]
+    docker("stop", "-t", "1", project.container)
+    undo = {**params, "state": "absent"}
+    assert run(undo, check=True)["changed"] and bytes_of(project.file) != texts
+    undone = run(undo)
+    assert undone["changed"] and "does not run" in str(undone["warnings"])
+    assert bytes_of(project.file) == texts
+    assert run(undo)["changed"] is False
+    project.up()
+    assert project.client().config_get("maxmemory")["maxmemory"] == "0"
 
 
 def test_no_network_and_a_password_in_a_secret(stack, run):
@@ -176,7 +283,7 @@ secrets:
     assert not [output for output in run.outputs if PASSWORD in output]
 
 
-def test_host_network_override_file_and_acl_user(stack, run):
+def test_host_network_override_file_and_acl_user(stack, image, run):
     from conftest import free_port
 
     port = free_port()
@@ -198,7 +305,7 @@ services:
     assert PASSWORD in project.file.read_text()
     assert run(params)["changed"] is False
     assert run({**params, "state": "absent"})["changed"]
-    assert project.file.read_text() == quoted.replace("IMAGE", IMAGE)
+    assert project.file.read_text() == quoted.replace("IMAGE", image)
     assert not [output for output in run.outputs if PASSWORD in output]
 
 
