@@ -59,10 +59,12 @@ def test_killed_at_random_moments(instance, tmp_path):
     before = look(instance)
     chance = random.Random(SEED)
     with users(instance, tmp_path) as report:
-        began = time.monotonic()
-        well(instance, "site", tmp_path, VARIABLES)
-        whole = time.monotonic() - began
-        give_back(instance, tmp_path, before)
+        for _again in range(2):  # the first run builds images, which an undo leaves for the next one
+            began = time.monotonic()
+            well(instance, "site", tmp_path, VARIABLES)
+            whole = time.monotonic() - began
+            give_back(instance, tmp_path, before)
+            print(f"site.yml took {whole:.0f} s and was given back", flush=True)
         for number in range(KILLS):
             moment = chance.uniform(0, whole)
             task = killed(instance, tmp_path, moment)
