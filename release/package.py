@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -24,9 +25,11 @@ def build(folder: Path, ansible_galaxy: str = "ansible-galaxy") -> Path:
     """Build the package from the checkout's files that git tracks or would track, and return its path."""
     with tempfile.TemporaryDirectory() as work:
         tree = staged_copy(work)
-        run([ansible_galaxy, "collection", "build", str(tree), "--output-path", str(folder), "--force"])
-    (package,) = folder.glob("smallhost-headroom-*.tar.gz")
-    return package
+        run([ansible_galaxy, "collection", "build", str(tree), "--output-path", work])
+        # Not looked for in `folder`, where packages of other versions may lie.
+        (built,) = Path(work).glob("smallhost-headroom-*.tar.gz")
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.move(built, folder / built.name))
 
 
 def install(package: Path, project: Path, ansible_galaxy: str = "ansible-galaxy") -> Path:

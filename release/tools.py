@@ -64,6 +64,8 @@ def tools() -> Path:
 
 
 def with_path(folder: Path) -> dict[str, str]:
-    """Return this process's environment variables with a folder of programs before all others."""
-    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    return {**clean, "PATH": f"{folder}:{os.environ['PATH']}"}
+    """Return environment variables with which a virtual environment's programs find their own modules first.
+
+    They are added to this process's, so what must not count is set empty (`process.run` removes nothing).
+    """
+    return {"PYTHONPATH": "", "VIRTUAL_ENV": str(folder.parent), "PATH": f"{folder}:{os.environ['PATH']}"}
