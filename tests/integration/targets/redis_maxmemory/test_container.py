@@ -206,14 +206,15 @@ volumes: {{conf: {{external: true, name: {volume}}}}}
 
 def test_a_configuration_file_in_the_containers_own_layer(stack, run):
     """It goes with the container, so the compose file is better; where it is wanted, the server itself writes it."""
-    script = "echo 'maxmemory 200mb' > /tmp/hb-redis.conf; exec redis-server /tmp/hb-redis.conf --protected-mode no"
+    path = f"/tmp/hb-redis-{os.getpid()}.conf"
+    script = f"echo 'maxmemory 200mb' > {path}; exec redis-server {path} --protected-mode no"
     project = stack(f'services:\n  redis:\n    image: IMAGE\n    command: ["sh", "-c", "{script}"]\n')
     params = {**in_project(project), "maxmemory": "60mb", "persist": "rewrite"}
     result = run(params)
     assert result.get("changed"), result
-    assert (result["persisted_via"], result["files_changed"]) == ("rewrite", ["/tmp/hb-redis.conf"])
-    assert not Path("/tmp/hb-redis.conf").exists()
-    look = ("exec", project.container, "sh", "-c", 'while read -r line; do echo "$line"; done < /tmp/hb-redis.conf')
+    assert (result["persisted_via"], result["files_changed"]) == ("rewrite", [path])
+    assert not Path(path).exists()
+    look = ("exec", project.container, "sh", "-c", f'while read -r line; do echo "$line"; done < {path}')
     assert "maxmemory 60mb" in docker(*look).lower()
     assert run({**params, "state": "absent"})["changed"]
     assert "maxmemory 200mb" in docker(*look).lower()
