@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from sandbox import apt
 from sandbox.environment import ROOT
 from sandbox.process import run, say
 
@@ -80,12 +81,14 @@ def sanity() -> None:
 
 
 def units() -> None:
+    apt.install("redis-server")  # what reads queues is tried on a real one
     ansible_test("units", "--local", "--requirements")
     # ansible-test works on a copy, which has no published compose files beside it.
     call("pytest", "-q", "tests/sandbox/unit", "tests/unit/plugins/module_utils/compose/test_edit_cases.py")
 
 
 def integration() -> None:
+    apt.install("redis-server")
     call(sys.executable, "-m", "sandbox", "engine")
     ansible_test("integration", "--local", "--requirements", "--allow-root", "--allow-destructive")
 
@@ -95,6 +98,7 @@ def sandbox() -> None:
     from sandbox import host
     from sandbox.stack.host import bring_up
 
+    apt.install("chromium")  # the report is opened in it
     name = "tests"
     os.environ["HEADROOM_STACK_HOST"] = bring_up(name).name
     try:
