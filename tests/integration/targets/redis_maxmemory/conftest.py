@@ -41,9 +41,7 @@ def collections() -> Path:
 
 @functools.lru_cache(maxsize=1)
 def servers() -> dict[str, str]:
-    """Name (`redis-7.0.15`) to the path of each server that this machine can run. The distribution's is installed."""
-    if shutil.which("redis-server") is None or shutil.which("redis-cli") is None:
-        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "redis-server"], check=True)
+    """Name (`redis-7.0.15`) to the path of each server that this machine can run. `bin/test` installs Debian's."""
     script = HERE.parent / "setup_redis_servers" / "files" / "provision.py"
     done = subprocess.run([sys.executable, str(script)], check=True, capture_output=True, text=True, timeout=300)
     found = json.loads(done.stdout)

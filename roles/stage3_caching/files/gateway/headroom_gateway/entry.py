@@ -20,7 +20,7 @@ import zstandard
 
 from headroom_gateway.http_message import Headers
 
-RAW, DICTIONARY_1 = 0, 3
+RAW, DICTIONARY_1 = 0, 3  # 1 and 2 had zstd's magic number; nothing reads them any more
 DICTIONARIES = {DICTIONARY_1: "dictionary-1.zstd"}
 NEWEST = DICTIONARY_1
 LEVEL = 12
