@@ -160,14 +160,18 @@ def starts_counted(instance: Instance) -> Iterator[dict[str, int]]:
     look = "docker ps -q | xargs -r docker inspect -f '{{.Name}} {{.State.StartedAt}}' 2> /dev/null"
     loop = f"while sleep 1; do echo; {look}; done"
     counts: dict[str, int] = {}
-    watching = subprocess.Popen(ssh.argv(instance, [loop]), stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
-    try:
-        time.sleep(3)
-        yield counts
-        time.sleep(3)
-    finally:
-        watching.terminate()
-        output, _nothing = watching.communicate()
+    # Into a file: a pipe that nobody reads is full after some minutes, and the looking stops.
+    with tempfile.TemporaryFile("w+") as seen:
+        watching = subprocess.Popen(ssh.argv(instance, [loop]), stdout=seen, stdin=subprocess.DEVNULL)
+        try:
+            time.sleep(3)
+            yield counts
+            time.sleep(3)
+        finally:
+            watching.terminate()
+            watching.wait()
+        seen.seek(0)
+        output = seen.read()
     for name, _started in {tuple(line.split()) for line in output.splitlines() if len(line.split()) == 2}:
         counts[name.lstrip("/")] = counts.get(name.lstrip("/"), -1) + 1
 
