@@ -45,6 +45,7 @@ FEW, SLOWER = 4, 1.2
 CACHING = 3  # the stage that brings the cache
 TARGET_USERS, TARGET_MB = 50, 600
 MB = 1e6
+LINE = 14  # of text in the plot, in its units
 
 
 def titles(stages: int) -> list[str]:
@@ -178,6 +179,7 @@ def plot(results: dict[str, list[dict[str, Any]]]) -> str:
         parts.append(f'<text x="{left - 8}" y="{down(value) + 4:.0f}" text-anchor="end">{value}</text>')
         parts.append(f'<path d="M{left} {down(value):.1f}H{width - 130}" stroke="#ddd"/>')
     parts.append("</g>")
+    names: list[tuple[float, float, str, str]] = []
     for (title, levels), colour in zip(results.items(), colours):
         points = [(across[level["users"]], down(level["memory"]["host"] / MB), level["broken"]) for level in levels]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _broken in points)
@@ -185,8 +187,11 @@ def plot(results: dict[str, list[dict[str, Any]]]) -> str:
         for x, y, has_broken in points:
             fill = "#fff" if has_broken else colour
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{fill}" stroke="{colour}" stroke-width="2"/>')
-        x, y, _broken = points[-1]
-        parts.append(f'<text x="{x + 9:.1f}" y="{y + 4:.1f}" font-size="12" fill="{colour}">{title}</text>')
+        names.append((points[-1][1] + 4, points[-1][0] + 9, title, colour))
+    above = 0.0
+    for y, x, title, colour in sorted(names):
+        above = max(y, above + LINE)  # names of lines that end close together stand below each other
+        parts.append(f'<text x="{x:.1f}" y="{above:.1f}" font-size="12" fill="{colour}">{title}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
