@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from headroom_gateway.plan import decide, has_value, locate, lookup
+from headroom_gateway.plan import decide, has_value, locate, lookup, quota
 
 CHAT = "/openai/v1/chat/completions"
 BODY = {"model": "m", "temperature": 0, "messages": [{"role": "user", "content": "x"}]}
@@ -65,8 +65,9 @@ def test_another_account_has_another_key(call_to, headers):
 def test_a_credential_in_the_query_counts(call_to):
     url = "/gemini/v1beta/models/g:generateContent?key="
     body = {"contents": [], "generationConfig": {"temperature": 0}}
-    one, two = decide(call_to(url + "one", body)), decide(call_to(url + "two", body))
-    assert one.cached and one.key != two.key and one.quota != two.quota
+    calls = call_to(url + "one", body), call_to(url + "two", body)
+    one, two = map(decide, calls)
+    assert one.cached and one.key != two.key and quota(calls[0], one) != quota(calls[1], two)
 
 
 def test_headers_that_do_not_matter_do_not_count(call_to):

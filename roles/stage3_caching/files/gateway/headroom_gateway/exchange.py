@@ -15,7 +15,7 @@ from headroom_gateway import retry_after
 from headroom_gateway.gate import Gate
 from headroom_gateway.http_message import Request
 from headroom_gateway.metrics import Metrics
-from headroom_gateway.plan import Call, Plan
+from headroom_gateway.plan import Call, Plan, quota
 from headroom_gateway.policy import Provider
 from headroom_gateway.upstream import Answer, Upstream, UpstreamError
 
@@ -34,10 +34,11 @@ class Exchange:
     async def ask(self, call: Call, plan: Plan, request: Request) -> AsyncIterator[Answer]:
         """Send `request` to the call's provider when its turn comes. Raises Busy, UpstreamError."""
         gate = self.gates[call.provider.name]
+        limit = quota(call, plan)
         async with contextlib.AsyncExitStack() as stack:
             # What is free of charge (status, results, pictures) takes no turn from what is not.
             if request.method == "POST":
-                await stack.enter_async_context(gate.turn(plan.quota))
+                await stack.enter_async_context(gate.turn(limit))
             try:
                 answer = await stack.enter_async_context(
                     self._upstream.send(call.provider, call.host, call.target, request)
@@ -47,7 +48,7 @@ class Exchange:
                 log.warning("%s %s: %s", call.provider.name, _route(call), error)
                 raise
             self._count(call, str(answer.head.status))
-            gate.pause(plan.quota, retry_after.seconds(answer.head, time.time()))
+            gate.pause(limit, retry_after.seconds(answer.head, time.time()))
             yield answer
 
     def _count(self, call: Call, status: str) -> None:

@@ -73,11 +73,8 @@ def canonical(value: Any, ignore: Iterable[str] = (), ordered: Iterable[str] = (
 
 def digest(parts: Iterable[bytes]) -> bytes:
     """Hash parts of any number and length."""
-    state = hashlib.blake2b(digest_size=KEY_BYTES)
-    for part in parts:
-        state.update(len(part).to_bytes(8, "big"))
-        state.update(part)
-    return state.digest()
+    framed = [word for part in parts for word in (len(part).to_bytes(8, "big"), part)]
+    return hashlib.blake2b(b"".join(framed), digest_size=KEY_BYTES).digest()
 
 
 def sorted_query(query: bytes) -> bytes:

@@ -37,14 +37,13 @@ class Call:
 class Plan:
     """`cached` False: pass through, because of `reason`. `max_age` (seconds): how old an answer the client takes.
 
-    `quota` names whose limit at the provider the call counts against; `fields` is the body when it is a JSON object.
+    `fields` is the body when it is a JSON object.
     """
 
     cached: bool
     reason: str = ""
     key: bytes = b""
     credential: bytes = b""
-    quota: bytes = b""
     fields: dict[str, Any] | None = None
     read: bool = True
     max_age: float | None = None
@@ -149,33 +148,37 @@ def decide(call: Call, variant: float = 0.0) -> Plan:
     request, route, query = call.request, call.route, call.query
     control = cache_control(request)
     credential = credential_of(call.provider, request, query)
-    quota = keys.digest((call.provider.name.encode(), credential))
     reason = _refusal(call, control)
     if reason or route is None:
-        return Plan(False, reason, credential=credential, quota=quota)
+        return Plan(False, reason, credential=credential)
     fields: Any = {}
     if route.method == "POST":
         try:
             fields = keys.parse(request.body or b"")
         except keys.NotCanonical as error:
-            return Plan(False, f"body: {error}", credential=credential, quota=quota)
+            return Plan(False, f"body: {error}", credential=credential)
         if not isinstance(fields, dict):
-            return Plan(False, "body is no object", credential=credential, quota=quota)
-        # Limits of providers are as a rule per account and model.
-        quota = keys.digest((quota, str(fields.get("model", "")).encode("utf-8", "replace"), call.path))
+            return Plan(False, "body is no object", credential=credential)
     elif request.body:
-        return Plan(False, "has a body", credential=credential, quota=quota)
+        return Plan(False, "has a body", credential=credential)
     if reason := unmet(route, fields, query):
-        return Plan(False, reason, credential=credential, quota=quota, fields=fields)
+        return Plan(False, reason, credential=credential, fields=fields)
     return Plan(
         True,
         key=whole_key(call, credential, fields, _variant(route, fields, variant)),
         credential=credential,
-        quota=quota,
         fields=fields,
         read="no-cache" not in control,
         max_age=_max_age(control),
     )
+
+
+def quota(call: Call, plan: Plan) -> bytes:
+    """Return the name of the limit that a call counts against at its provider: as a rule one per account and model."""
+    parts = [plan.credential]
+    if call.request.method == "POST" and plan.fields is not None:
+        parts += (str(plan.fields.get("model", "")).encode("utf-8", "replace"), call.path)
+    return keys.digest(parts)
 
 
 def _variant(route: Route, fields: dict[str, Any], draw: float) -> int:

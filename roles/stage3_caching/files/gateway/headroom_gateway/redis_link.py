@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 Command = tuple[bytes, ...]
 CONNECT_SECONDS = 1.0
+READ_BYTES = 65536
+"""What is read at once. asyncio's own readers allocate 256 KB for each read (`max_size` in selector_events.py)."""
 
 
 def encode(command: Command) -> bytes:
@@ -32,28 +34,30 @@ def encode(command: Command) -> bytes:
 
 
 class _Batch:
-    """The replies to some commands, as far as they have come."""
+    """The replies to some commands, as far as they have come. `deadline`: the loop's time by which all must be there."""
 
-    __slots__ = ("future", "missing", "replies", "timer")
+    __slots__ = ("deadline", "future", "missing", "replies")
 
-    def __init__(self, count: int, future: asyncio.Future[list[Any] | None], timer: asyncio.TimerHandle) -> None:
+    def __init__(self, count: int, future: asyncio.Future[list[Any] | None], deadline: float) -> None:
         self.missing = count
         self.replies: list[Any] = []
         self.future = future
-        self.timer = timer
+        self.deadline = deadline
 
     def settle(self, result: list[Any] | None) -> None:
-        self.timer.cancel()
         if not self.future.done():
             self.future.set_result(result)
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(asyncio.BufferedProtocol):
     def __init__(self, lost: asyncio.Event) -> None:
+        self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
+        self._buffer = bytearray(READ_BYTES)
         self._batches: collections.deque[_Batch] = collections.deque()
         self._lost = lost
         self._unsent: list[bytes] = []
+        self._watch: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self.open = False
         self.blamed = False
@@ -63,8 +67,11 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         self.open = True
 
-    def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._reader.feed(self._buffer, 0, nbytes)
         while self._batches:
             try:
                 reply = self._reader.gets()
@@ -87,26 +94,50 @@ class _Connection(asyncio.Protocol):
         self.open = False
         if self._transport is not None:
             self._transport.abort()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         batches, self._batches = self._batches, collections.deque()
         for batch in batches:
             batch.settle(None)
         self._lost.set()
 
     def send(self, commands: Sequence[Command], seconds: float) -> asyncio.Future[list[Any] | None]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Any] | None] = loop.create_future()
-        # A reply that comes too late cannot be told from the next one's: the connection ends with the first of these.
-        self._batches.append(_Batch(len(commands), future, loop.call_later(seconds, self.close)))
-        if not self._unsent:
-            loop.call_soon(self._flush)
+        future: asyncio.Future[list[Any] | None] = self._loop.create_future()
+        alone = not self._batches
+        deadline = self._loop.time() + seconds
+        self._batches.append(_Batch(len(commands), future, deadline))
+        if self._watch is None or deadline < self._watch.when():
+            self._watch_until(deadline)
+        first = not self._unsent
         self._unsent += map(encode, commands)
+        if alone:
+            self._flush()  # Redis has nothing to do: waiting for more would only cost time
+        elif first:
+            self._loop.call_soon(self._flush)
         return future
 
     def _flush(self) -> None:
         """Write what all requests of this turn of the event loop ask: one system call, not one for each."""
         data, self._unsent = b"".join(self._unsent), []
-        if self._transport is not None and self.open:
+        if data and self._transport is not None and self.open:
             self._transport.write(data)
+
+    def _watch_until(self, when: float) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        """End the connection when a reply is late: one that comes after all cannot be told from the next one's."""
+        self._watch = None
+        if not self._batches:
+            return
+        deadline = min(batch.deadline for batch in self._batches)
+        if deadline <= self._loop.time():
+            self.close()
+        else:
+            self._watch_until(deadline)
 
 
 class RedisLink:
