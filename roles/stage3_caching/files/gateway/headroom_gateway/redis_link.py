@@ -34,7 +34,7 @@ def encode(command: Command) -> bytes:
 
 
 class _Batch:
-    """The replies to some commands, as far as they have come. `deadline`: the loop's time by which all must be there."""
+    """The replies to some commands, as far as they have come. `deadline`: the loop's time by which all must have."""
 
     __slots__ = ("deadline", "future", "missing", "replies")
 
@@ -71,7 +71,7 @@ class _Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._reader.feed(self._buffer, 0, nbytes)
+        self._reader.feed(self._buffer, 0, nbytes)  # type: ignore[arg-type]  # any buffer will do; the stub is narrower
         while self._batches:
             try:
                 reply = self._reader.gets()

@@ -37,7 +37,7 @@ Handler = Callable[[Request, "Responder"], Awaitable[None]]
 
 
 def _start(answer: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Run until the first wait at once, where Python can (3.12): a turn of the event loop less before Redis is asked."""
+    """Run until the first wait at once, where Python can (3.12): one turn of the event loop less."""
     loop = asyncio.get_running_loop()
     if sys.version_info >= (3, 12):
         return asyncio.Task(answer, loop=loop, eager_start=True)
