@@ -5,7 +5,8 @@
 """The application's side of the tests: makes one call with one library, as an application would, and says what came.
 
 Started with PYTHONPATH and HEADROOM_REDIRECT as the role sets them, and told what to do by one JSON argument:
-{"client": NAME, "method": "GET", "url": URL, "body": TEXT or null, "times": N, "generated": BOOL}.
+{"client": NAME, "method": "GET", "url": URL, "body": TEXT or null, "times": N, "generated": BOOL,
+"follow": BOOL, "stream": BOOL}.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ def with_httpx(module, order):
     with module.Client() as client:
         for _unused in range(order["times"]):
             body = _pieces(order["body"]) if order["generated"] else order["body"]
+            if order["stream"]:
+                with client.stream("POST", order["url"], content=body, headers=HEADERS) as response:
+                    yield response.status_code, "".join(response.iter_text())
+                continue
             response = client.request(
                 order["method"], order["url"], content=body, headers=HEADERS, follow_redirects=order["follow"]
             )
@@ -56,6 +61,10 @@ async def with_httpx_async(module, order):
     async with module.AsyncClient() as client:
         for _unused in range(order["times"]):
             body = _pieces_async(order["body"]) if order["generated"] else order["body"]
+            if order["stream"]:
+                async with client.stream("POST", order["url"], content=body, headers=HEADERS) as response:
+                    found.append((response.status_code, "".join([part async for part in response.aiter_text()])))
+                continue
             response = await client.request(
                 order["method"], order["url"], content=body, headers=HEADERS, follow_redirects=order["follow"]
             )
@@ -102,7 +111,8 @@ def call(order):
 
 
 def main():
-    order = {"method": "GET", "body": None, "times": 1, "generated": False, "follow": False, **json.loads(sys.argv[1])}
+    order = dict.fromkeys(("generated", "follow", "stream"), False)
+    order.update({"method": "GET", "body": None, "times": 1, **json.loads(sys.argv[1])})
     libraries = ("httpx", "httpx2", "requests", "aiohttp")
     loaded = [name for name in libraries if name in sys.modules]
     try:

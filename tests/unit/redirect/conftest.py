@@ -20,7 +20,11 @@ from pathlib import Path
 import pytest
 
 # What the role puts on the applications' PYTHONPATH.
-sys.path.insert(0, str(Path(__file__).parents[3] / "roles" / "stage3_caching" / "files"))
+PACKAGES = Path(__file__).parents[3] / "roles" / "stage3_caching" / "files"
+sys.path.insert(0, str(PACKAGES))
+
+APPLICATION = Path(__file__).with_name("application.py")
+URL = "https://provider.test/v1/chat%2Fcompletions?b=2&a=%C3%A4"
 
 PROVIDER_ADDRESS = f"127.77.{os.getpid() % 250 + 1}.{os.getpid() // 250 % 250 + 1}"
 """An own loopback address, so that nobody else's port 443 is in the way: no other test process's either."""
@@ -38,11 +42,16 @@ class Seen:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Answers with its name; `mode` says how. Connections are kept alive, as providers keep them."""
+    """Answers with its name; `mode` says how. Connections are kept alive, as providers keep them.
+
+    With `events` it answers with these, as a stream, and hangs up where it comes to None; `mark` is its X-Cache.
+    """
 
     daemon_threads = True
     name = ""
     mode = "answer"
+    events: list[bytes | None] | None = None
+    mark = "MISS"
 
     def __init__(self, address: tuple[str, int], name: str) -> None:
         self.seen: list[Seen] = []
@@ -67,6 +76,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server = self.server
         body = self._body()
         server.seen.append(Seen(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+        if server.events is not None:
+            self._stream(server)
+            return
         if server.mode == "drop":
             self.close_connection = True
             return
@@ -89,6 +101,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
+
+    def _stream(self, server: Server) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        if server.name == "gateway":
+            self.send_header("X-Cache", server.mark)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for event in server.events or ():
+            if event is None:
+                self.close_connection = True
+                return
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
+        self.wfile.write(b"0\r\n\r\n")
 
     do_GET = do_POST = _answer
 
@@ -137,3 +163,23 @@ def provider(certificate):
 def gateway():
     with _running(Server(("127.0.0.1", 0), "gateway")) as server:
         yield server
+
+
+@pytest.fixture
+def application(certificate, gateway):
+    """Run the application with the shim and return what it says; `redirect` is the setting, None for no shim."""
+
+    def run(client, redirect="", python=sys.executable, **order):
+        environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        environment.update(PYTHONPATH=str(PACKAGES), SSL_CERT_FILE=f"{certificate}.crt")
+        environment.update(order.pop("environment", {}), REQUESTS_CA_BUNDLE=f"{certificate}.crt")
+        port = gateway.server_address[1]
+        environment["HEADROOM_REDIRECT"] = redirect or f"http://127.0.0.1:{port}=provider.test,more.test"
+        done = subprocess.run(
+            [python, str(APPLICATION), json.dumps({"client": client, "url": URL, **order})],
+            env=environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return {**json.loads(done.stdout), "stderr": done.stderr}
+
+    return run

@@ -17,32 +17,11 @@ import pytest
 from headroom_redirect.route import Route
 
 PACKAGES = Path(__file__).parents[3] / "roles" / "stage3_caching" / "files"
-APPLICATION = Path(__file__).with_name("application.py")
 CLIENTS = ("httpx", "httpx async", "httpx2", "httpx2 async", "requests", "aiohttp")
 URL = "https://provider.test/v1/chat%2Fcompletions?b=2&a=%C3%A4"
 PATH = "/v1/chat%2Fcompletions?b=2&a=%C3%A4"
 
 each_client = pytest.mark.parametrize("client", CLIENTS)
-
-
-@pytest.fixture
-def application(certificate, gateway):
-    """Run the application with the shim and return what it says; `redirect` is the setting, None for no shim."""
-
-    def run(client, redirect="", python=sys.executable, **order):
-        environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        environment.update(PYTHONPATH=str(PACKAGES), SSL_CERT_FILE=f"{certificate}.crt")
-        environment.update(order.pop("environment", {}), REQUESTS_CA_BUNDLE=f"{certificate}.crt")
-        port = gateway.server_address[1]
-        environment["HEADROOM_REDIRECT"] = redirect or f"http://127.0.0.1:{port}=provider.test,more.test"
-        done = subprocess.run(
-            [python, str(APPLICATION), json.dumps({"client": client, "url": URL, **order})],
-            env=environment, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return {**json.loads(done.stdout), "stderr": done.stderr}
-
-    return run
 
 
 def sender(answer):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 
+from headroom_redirect.httpx_streams import continued
 from headroom_redirect.route import CONNECT_SECONDS
 
 TYPE_CHECKING = False
@@ -43,7 +44,7 @@ def _hook_sync(httpx: Any, route: Route) -> None:
         if _has_body(request) and not route.answered(response.status_code, response.headers):
             response.close()
             return direct(self, request)
-        return response
+        return continued(httpx, response, request, functools.partial(direct, self)) if _has_body(request) else response
 
     httpx.HTTPTransport.handle_request = handle_request
 
@@ -66,7 +67,7 @@ def _hook_async(httpx: Any, route: Route) -> None:
         if _has_body(request) and not route.answered(response.status_code, response.headers):
             await response.aclose()
             return await direct(self, request)
-        return response
+        return continued(httpx, response, request, functools.partial(direct, self)) if _has_body(request) else response
 
     httpx.AsyncHTTPTransport.handle_async_request = handle_async_request
 

@@ -1,0 +1,131 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bodies of httpx's and httpx2's answers that go on from the provider when the gateway is lost in their middle."""
+
+from __future__ import annotations
+
+from headroom_redirect.complaint import log
+from headroom_redirect.continuation import PASSED_ON, Continuation, Delivered, Different
+from headroom_redirect.route import ANSWER_HEADER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from typing import Any
+
+
+def continued(httpx: Any, response: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
+    """Return the gateway's response, with a body that goes on where it is a kept kind of stream. `ask` sends a request
+    to the provider."""
+    if not _is_kept_stream(response.status_code, response.headers):
+        return response
+    is_async = isinstance(response.stream, httpx.AsyncByteStream)
+    response.stream = (_async_stream if is_async else _stream)(httpx, response.stream, _plain(httpx, request), ask)
+    return response
+
+
+def _is_kept_stream(status: int, headers: Mapping[str, str]) -> bool:
+    return (
+        status == 200
+        and headers.get("content-type", "").startswith("text/event-stream")
+        and "content-encoding" not in headers
+        and headers.get(ANSWER_HEADER, PASSED_ON) != PASSED_ON
+    )
+
+
+def _plain(httpx: Any, request: Any) -> Any:
+    """Return the request with an answer that is not compressed: the application has begun to read one that is not."""
+    headers = request.headers.copy()
+    headers["accept-encoding"] = "identity"
+    return httpx.Request(
+        request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
+    )
+
+
+def _continuation(delivered: Delivered, failure: Exception) -> Continuation:
+    try:
+        return Continuation(delivered)
+    except Different:
+        raise failure from None
+
+
+def _check(response: Any) -> None:
+    """Raise Different where a second answer is no stream that can be compared."""
+    headers = response.headers
+    kind = headers.get("content-type", "")
+    if response.status_code != 200 or not kind.startswith("text/event-stream") or "content-encoding" in headers:
+        raise Different(f"status {response.status_code}, {kind}")
+
+
+def _told() -> None:
+    log("the gateway was lost in the middle of a stream: the rest of it came from the provider")
+
+
+def _stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
+    class Stream(httpx.SyncByteStream):  # type: ignore[misc]
+        def __iter__(self) -> Iterator[bytes]:
+            delivered = Delivered()
+            try:
+                for part in stream:
+                    yield delivered.take(part)
+                yield delivered.end()
+                return
+            except (httpx.ReadError, httpx.RemoteProtocolError) as error:
+                failure = error
+            rest = _continuation(delivered, failure)
+            if rest.complete:
+                return
+            try:
+                response = ask(request)
+                try:
+                    _check(response)
+                    for part in response.stream:
+                        yield rest.feed(part)
+                finally:
+                    response.close()
+            except (Different, httpx.TransportError):
+                raise failure from None
+            if not rest.complete:
+                raise failure
+            _told()
+
+        def close(self) -> None:
+            stream.close()
+
+    return Stream()
+
+
+def _async_stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
+    class Stream(httpx.AsyncByteStream):  # type: ignore[misc]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            delivered = Delivered()
+            try:
+                async for part in stream:
+                    yield delivered.take(part)
+                yield delivered.end()
+                return
+            except (httpx.ReadError, httpx.RemoteProtocolError) as error:
+                failure = error
+            rest = _continuation(delivered, failure)
+            if rest.complete:
+                return
+            try:
+                response = await ask(request)
+                try:
+                    _check(response)
+                    async for part in response.stream:
+                        yield rest.feed(part)
+                finally:
+                    await response.aclose()
+            except (Different, httpx.TransportError):
+                raise failure from None
+            if not rest.complete:
+                raise failure
+            _told()
+
+        async def aclose(self) -> None:
+            await stream.aclose()
+
+    return Stream()

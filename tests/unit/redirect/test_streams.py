@@ -1,0 +1,161 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A stream whose gateway is lost in its middle goes on from the provider, or fails as it would have."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from headroom_redirect.continuation import LONGEST_EVENT, MOST_BYTES, Continuation, Delivered, Different, split
+
+HTTPX = ("httpx", "httpx async")
+DONE = b"data: [DONE]\n\n"
+HANG_UP = None
+
+
+def chunk(content=None, *, number="one", finish=None, **delta):
+    fields = {**({} if content is None else {"content": content}), **delta}
+    choices = [{"index": 0, "delta": fields, "logprobs": None, "finish_reason": finish}]
+    body = {"id": f"chatcmpl-{number}", "created": len(number), "object": "chat.completion.chunk", "choices": choices}
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+def stream(*texts, number="one"):
+    begin, end = chunk("", number=number, role="assistant", refusal=None), chunk(number=number, finish="stop")
+    return [begin, *(chunk(text, number=number) for text in texts), end, DONE]
+
+
+def read(text):
+    """Return the text of a stream as an application puts it together, and its finish reasons."""
+    events = [line[6:] for line in text.splitlines() if line.startswith("data: ")]
+    assert events[-1] == "[DONE]"
+    chunks = [json.loads(event) for event in events[:-1]]
+    assert {one["id"] for one in chunks} == {"chatcmpl-one"}
+    assert {one["created"] for one in chunks} == {3}
+    choices = [one["choices"][0] for one in chunks if one["choices"]]
+    said = "".join(choice["delta"].get("content") or "" for choice in choices)
+    return said, [choice["finish_reason"] for choice in choices if choice["finish_reason"]]
+
+
+WORDS = ("A quiet ", "river ", "suits the ", "winter, ", "for it ", "sleeps.")
+TEXT = "".join(WORDS)
+
+
+@pytest.fixture
+def ask(application):
+    def send(client):
+        return application(client, stream=True, method="POST", body='{"stream": true}')
+
+    return send
+
+
+@pytest.mark.parametrize("client", [*HTTPX, "httpx2", "httpx2 async"])
+@pytest.mark.parametrize("heard", [0, 1, 4, len(WORDS) + 1, len(WORDS) + 2])
+def test_the_rest_comes_from_the_provider(ask, gateway, provider, client, heard):
+    gateway.events = [*stream(*WORDS)[:heard], HANG_UP]
+    provider.events = stream("A qui", "et river suits t", "he winter, for", " it sleeps.", number="another")
+    result = ask(client)
+    assert result["error"] is None, result["stderr"]
+    ((status, text),) = result["answers"]
+    assert status == 200
+    if heard:
+        assert read(text) == (TEXT, ["stop"])
+    assert [seen.body for seen in provider.seen] == [b'{"stream": true}']
+    assert provider.seen[0].headers["accept-encoding"] == "identity"
+    assert result["stderr"].count("lost in the middle of a stream") == 1
+
+
+@pytest.mark.parametrize("client", HTTPX)
+@pytest.mark.parametrize(
+    "second",
+    [
+        stream("A quiet ", "lake ", "suits the winter."),  # other words
+        stream("A quiet "),  # fewer
+        [*stream(*WORDS)[:4], HANG_UP],  # cut off, too
+        [chunk("", role="assistant"), chunk(tool_calls=[{"index": 0}])],  # no text
+        [b'data: {"error": {"message": "overloaded"}}\n\n'],
+    ],
+)
+def test_another_answer_is_no_continuation(ask, gateway, provider, client, second):
+    gateway.events, provider.events = [*stream(*WORDS)[:3], HANG_UP], second
+    assert ask(client)["error"] == "RemoteProtocolError"
+    assert len(provider.seen) == 1
+
+
+@pytest.mark.parametrize("client", HTTPX)
+def test_a_provider_that_refuses_leaves_the_failure(ask, gateway, provider, client):
+    gateway.events, provider.mode = [*stream(*WORDS)[:3], HANG_UP], "failure"
+    assert ask(client)["error"] == "RemoteProtocolError"
+
+
+@pytest.mark.parametrize("client", HTTPX)
+def test_what_the_gateway_does_not_keep_is_not_asked_again(ask, gateway, provider, client):
+    gateway.events, gateway.mark = [*stream(*WORDS)[:3], HANG_UP], "BYPASS"
+    provider.events = stream(*WORDS)
+    assert ask(client)["error"] == "RemoteProtocolError"
+    assert provider.seen == []
+
+
+@pytest.mark.parametrize("client", HTTPX)
+def test_a_whole_stream_is_handed_on_byte_for_byte(ask, gateway, provider, client):
+    gateway.events = [*stream(*WORDS), b": a comment\n", b"no end"]
+    ((_status, text),) = ask(client)["answers"]
+    assert text.encode() == b"".join(gateway.events)
+    assert provider.seen == []
+
+
+def test_an_answer_that_was_there_already_is_not_asked_for(ask, gateway, provider):
+    gateway.events = [*stream(*WORDS), HANG_UP]
+    ((_status, text),) = ask("httpx")["answers"]
+    assert read(text) == (TEXT, ["stop"])
+    assert provider.seen == []
+
+
+def test_only_whole_events_are_handed_on():
+    delivered = Delivered()
+    given = [delivered.take(part) for part in (b"data: 1\n", b"\ndata: 2\r\n\r\nda", b"ta: 3\n", b"\n")]
+    assert given == [b"", b"data: 1\n\ndata: 2\r\n\r\n", b"", b"data: 3\n\n"]
+    assert delivered.events() == b"data: 1\n\ndata: 2\r\n\r\ndata: 3\n\n"
+
+
+@pytest.mark.parametrize("data", [b"", b"a", b"\n", b"a\n", b"\r\n", b"a\r\n"])
+def test_no_whole_event(data):
+    assert split(data) == (b"", data)
+
+
+@pytest.mark.parametrize("part", [b"x" * (LONGEST_EVENT + 1), b"data: 1\n\n" * (MOST_BYTES // 9 + 1) + b"x"])
+def test_what_is_too_long_is_handed_on_and_forgotten(part):
+    delivered = Delivered()
+    assert delivered.take(part) + delivered.take(b"y") + delivered.end() == part + b"y"
+    with pytest.raises(Different):
+        Continuation(delivered)
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_the_usage_comes_once(usage):
+    counted = b'data: {"id": "chatcmpl-one", "object": "chat.completion.chunk", "choices": [], "usage": {"n": 1}}\n\n'
+    first, second = stream("one"), [*stream("one")[:-1], counted, DONE]
+    delivered = Delivered()
+    delivered.take(b"".join(first[:-1]) + (counted if usage else b""))
+    rest = Continuation(delivered)
+    came = b"".join(map(rest.feed, second))
+    assert came.count(b"usage") == (not usage)
+    assert came.endswith(DONE) and rest.complete
+
+
+def test_every_cut_and_every_other_division_gives_the_same_text():
+    """All places to be cut at, against every size of the second answer's pieces."""
+    first = stream(*TEXT)
+    for heard in range(1, len(first)):
+        for size in (1, 2, 3, 5, 8, len(TEXT)):
+            pieces = [TEXT[at : at + size] for at in range(0, len(TEXT), size)]
+            delivered = Delivered()
+            got = delivered.take(b"".join(first[:heard]))
+            rest = Continuation(delivered)
+            for event in stream(*pieces, number="two"):
+                got += rest.feed(event[:7]) + rest.feed(event[7:])
+            assert rest.complete
+            assert read(got.decode()) == (TEXT, ["stop"])
