@@ -6,7 +6,7 @@
 
 Started with PYTHONPATH and HEADROOM_REDIRECT as the role sets them, and told what to do by one JSON argument:
 {"client": NAME, "method": "GET", "url": URL, "body": TEXT or null, "times": N, "generated": BOOL,
-"follow": BOOL, "stream": BOOL}.
+"follow": BOOL, "stream": BOOL, "until": END}.
 """
 
 from __future__ import annotations
@@ -42,13 +42,23 @@ async def _pieces_async(body):
         yield piece
 
 
+def busy(client):
+    """Return how many connections of a client's pool are neither free nor closed."""
+    return sum(not (one.is_idle() or one.is_closed()) for one in client._transport._pool.connections)
+
+
 def with_httpx(module, order):
     with module.Client() as client:
         for _unused in range(order["times"]):
             body = _pieces(order["body"]) if order["generated"] else order["body"]
             if order["stream"]:
                 with client.stream("POST", order["url"], content=body, headers=HEADERS) as response:
-                    yield response.status_code, "".join(response.iter_text())
+                    text = ""
+                    for part in response.iter_text():
+                        text += part
+                        if text.endswith(order["until"]):
+                            break
+                yield response.status_code, text, busy(client)
                 continue
             response = client.request(
                 order["method"], order["url"], content=body, headers=HEADERS, follow_redirects=order["follow"]
@@ -63,7 +73,12 @@ async def with_httpx_async(module, order):
             body = _pieces_async(order["body"]) if order["generated"] else order["body"]
             if order["stream"]:
                 async with client.stream("POST", order["url"], content=body, headers=HEADERS) as response:
-                    found.append((response.status_code, "".join([part async for part in response.aiter_text()])))
+                    text = ""
+                    async for part in response.aiter_text():
+                        text += part
+                        if text.endswith(order["until"]):
+                            break
+                found.append((response.status_code, text, busy(client)))
                 continue
             response = await client.request(
                 order["method"], order["url"], content=body, headers=HEADERS, follow_redirects=order["follow"]
@@ -112,7 +127,7 @@ def call(order):
 
 def main():
     order = dict.fromkeys(("generated", "follow", "stream"), False)
-    order.update({"method": "GET", "body": None, "times": 1, **json.loads(sys.argv[1])})
+    order.update({"method": "GET", "body": None, "times": 1, "until": "\0", **json.loads(sys.argv[1])})
     libraries = ("httpx", "httpx2", "requests", "aiohttp")
     loaded = [name for name in libraries if name in sys.modules]
     try:

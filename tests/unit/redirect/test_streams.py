@@ -46,8 +46,8 @@ TEXT = "".join(WORDS)
 
 @pytest.fixture
 def ask(application):
-    def send(client):
-        return application(client, stream=True, method="POST", body='{"stream": true}')
+    def send(client, **order):
+        return application(client, stream=True, method="POST", body='{"stream": true}', **order)
 
     return send
 
@@ -59,13 +59,22 @@ def test_the_rest_comes_from_the_provider(ask, gateway, provider, client, heard)
     provider.events = stream("A qui", "et river suits t", "he winter, for", " it sleeps.", number="another")
     result = ask(client)
     assert result["error"] is None, result["stderr"]
-    ((status, text),) = result["answers"]
-    assert status == 200
+    ((status, text, busy),) = result["answers"]
+    assert (status, busy) == (200, 0)
     if heard:
         assert read(text) == (TEXT, ["stop"])
     assert [seen.body for seen in provider.seen] == [b'{"stream": true}']
     assert provider.seen[0].headers["accept-encoding"] == "identity"
     assert result["stderr"].count("lost in the middle of a stream") == 1
+
+
+@pytest.mark.parametrize("client", HTTPX)
+def test_who_stops_reading_holds_no_connection(ask, gateway, provider, client):
+    gateway.events, provider.events = [*stream(*WORDS)[:3], HANG_UP], stream(*WORDS, number="another")
+    third = chunk(WORDS[2]).decode()
+    ((status, text, busy),) = ask(client, until=third)["answers"]
+    assert (status, busy) == (200, 0)
+    assert text == b"".join(stream(*WORDS)[:4]).decode()
 
 
 @pytest.mark.parametrize("client", HTTPX)
@@ -102,14 +111,14 @@ def test_what_the_gateway_does_not_keep_is_not_asked_again(ask, gateway, provide
 @pytest.mark.parametrize("client", HTTPX)
 def test_a_whole_stream_is_handed_on_byte_for_byte(ask, gateway, provider, client):
     gateway.events = [*stream(*WORDS), b": a comment\n", b"no end"]
-    ((_status, text),) = ask(client)["answers"]
+    ((_status, text, _busy),) = ask(client)["answers"]
     assert text.encode() == b"".join(gateway.events)
     assert provider.seen == []
 
 
 def test_an_answer_that_was_there_already_is_not_asked_for(ask, gateway, provider):
     gateway.events = [*stream(*WORDS), HANG_UP]
-    ((_status, text),) = ask("httpx")["answers"]
+    ((_status, text, _busy),) = ask("httpx")["answers"]
     assert read(text) == (TEXT, ["stop"])
     assert provider.seen == []
 

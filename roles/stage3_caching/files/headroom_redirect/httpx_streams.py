@@ -46,9 +46,13 @@ def _plain(httpx: Any, request: Any) -> Any:
 
 def _continuation(delivered: Delivered, failure: Exception) -> Continuation:
     try:
-        return Continuation(delivered)
+        rest = Continuation(delivered)
     except Different:
         raise failure from None
+    if not rest.complete:
+        # Now, not at the end: clients stop reading at the stream's own mark, and then nothing more is done here.
+        log("the gateway was lost in the middle of a stream: the provider is asked for the rest")
+    return rest
 
 
 def _check(response: Any) -> None:
@@ -59,12 +63,10 @@ def _check(response: Any) -> None:
         raise Different(f"status {response.status_code}, {kind}")
 
 
-def _told() -> None:
-    log("the gateway was lost in the middle of a stream: the rest of it came from the provider")
-
-
 def _stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
     class Stream(httpx.SyncByteStream):  # type: ignore[misc]
+        second: Any = None
+
         def __iter__(self) -> Iterator[bytes]:
             delivered = Delivered()
             try:
@@ -78,27 +80,27 @@ def _stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) ->
             if rest.complete:
                 return
             try:
-                response = ask(request)
-                try:
-                    _check(response)
-                    for part in response.stream:
-                        yield rest.feed(part)
-                finally:
-                    response.close()
+                self.second = ask(request)
+                _check(self.second)
+                for part in self.second.stream:
+                    yield rest.feed(part)
             except (Different, httpx.TransportError):
                 raise failure from None
             if not rest.complete:
                 raise failure
-            _told()
 
         def close(self) -> None:
             stream.close()
+            if self.second is not None:
+                self.second.close()
 
     return Stream()
 
 
 def _async_stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
     class Stream(httpx.AsyncByteStream):  # type: ignore[misc]
+        second: Any = None
+
         async def __aiter__(self) -> AsyncIterator[bytes]:
             delivered = Delivered()
             try:
@@ -112,20 +114,18 @@ def _async_stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], An
             if rest.complete:
                 return
             try:
-                response = await ask(request)
-                try:
-                    _check(response)
-                    async for part in response.stream:
-                        yield rest.feed(part)
-                finally:
-                    await response.aclose()
+                self.second = await ask(request)
+                _check(self.second)
+                async for part in self.second.stream:
+                    yield rest.feed(part)
             except (Different, httpx.TransportError):
                 raise failure from None
             if not rest.complete:
                 raise failure
-            _told()
 
         async def aclose(self) -> None:
             await stream.aclose()
+            if self.second is not None:
+                await self.second.aclose()
 
     return Stream()
