@@ -9,11 +9,11 @@
 A host is a Compose project of its own, reached over an SSH connection of its own (a port of its own) on one large host
 of the sandbox: what grows with the fleet is Ansible's work and ours on the controller. All projects run in every
 measurement, so what one look at the engine costs does not depend on the size that is measured. A run takes as many
-hosts at once as Ansible has forks (headroom_serial): with more than that in a play its main process waits for a free fork
-in a busy loop (`_queue_task` of its strategies), which was 0.3 s for each of 50 hosts. With nothing to change, all sizes
-go over the same hosts, in as many runs as that takes (at most RUNS), so that a machine that gets slower gets slower for
-all. Ends with 1 where the largest fleet then takes more seconds for each host than the one before it. With --keep and
---out, a run that was ended goes on from there.
+hosts at once as Ansible has forks (headroom_serial): with more of them in a play its main process waits for a free fork
+in a busy loop (`_queue_task` of its strategies) and takes a fifth to a third more of the controller's processor. With
+nothing to change, all sizes go over the same hosts, in as many runs as that takes (at most RUNS), so that a slower
+hour is one for all of them. Ends with 1 where the largest fleet then takes more seconds for each host than the one
+before it. With --keep and --out, a run that was ended goes on from there.
 """
 
 from __future__ import annotations
