@@ -6,7 +6,8 @@
 
 Started with PYTHONPATH and HEADROOM_REDIRECT as the role sets them, and told what to do by one JSON argument:
 {"client": NAME, "method": "GET", "url": URL, "body": TEXT or null, "times": N, "generated": BOOL,
-"follow": BOOL, "stream": BOOL, "until": END}.
+"follow": BOOL, "stream": BOOL, "until": END,
+"close_after": SECONDS}.
 """
 
 from __future__ import annotations
@@ -66,6 +67,11 @@ def with_httpx(module, order):
             yield response.status_code, response.text, str(response.url), str(response.request.url)
 
 
+async def close_after(seconds, response):
+    await asyncio.sleep(seconds)
+    await response.aclose()
+
+
 async def with_httpx_async(module, order):
     found = []
     async with module.AsyncClient() as client:
@@ -73,11 +79,13 @@ async def with_httpx_async(module, order):
             body = _pieces_async(order["body"]) if order["generated"] else order["body"]
             if order["stream"]:
                 async with client.stream("POST", order["url"], content=body, headers=HEADERS) as response:
+                    closing = asyncio.ensure_future(close_after(order["close_after"], response))
                     text = ""
                     async for part in response.aiter_text():
                         text += part
                         if text.endswith(order["until"]):
                             break
+                closing.cancel()
                 found.append((response.status_code, text, busy(client)))
                 continue
             response = await client.request(
@@ -127,7 +135,8 @@ def call(order):
 
 def main():
     order = dict.fromkeys(("generated", "follow", "stream"), False)
-    order.update({"method": "GET", "body": None, "times": 1, "until": "\0", **json.loads(sys.argv[1])})
+    order.update({"method": "GET", "body": None, "times": 1, "until": "\0", "close_after": 60})
+    order.update(json.loads(sys.argv[1]))
     libraries = ("httpx", "httpx2", "requests", "aiohttp")
     loaded = [name for name in libraries if name in sys.modules]
     try:

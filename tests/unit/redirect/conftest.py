@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -44,13 +45,14 @@ class Seen:
 class Server(http.server.ThreadingHTTPServer):
     """Answers with its name; `mode` says how. Connections are kept alive, as providers keep them.
 
-    With `events` it answers with these, as a stream, and hangs up where it comes to None; `mark` is its X-Cache.
+    With `events` it answers with these, as a stream, hangs up where it comes to None, and where it comes to 0 says no
+    more; `mark` is its X-Cache.
     """
 
     daemon_threads = True
     name = ""
     mode = "answer"
-    events: list[bytes | None] | None = None
+    events: list[bytes | int | None] | None = None
     mark = "MISS"
 
     def __init__(self, address: tuple[str, int], name: str) -> None:
@@ -111,6 +113,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         for event in server.events or ():
             if event is None:
+                self.close_connection = True
+                return
+            if event == 0:
+                time.sleep(5)
                 self.close_connection = True
                 return
             self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from headroom_redirect.continuation import LONGEST_EVENT, MOST_BYTES, Continuation, Delivered, Different, split
+from headroom_redirect.continuation import END, LONGEST_EVENT, MOST_BYTES, Continuation, Delivered, Different, split
 
 HTTPX = ("httpx", "httpx async")
 DONE = b"data: [DONE]\n\n"
-HANG_UP = None
+HANG_UP, SILENCE = None, 0
 
 
 def chunk(content=None, *, number="one", finish=None, **delta):
@@ -86,6 +86,7 @@ def test_who_stops_reading_holds_no_connection(ask, gateway, provider, client):
         [*stream(*WORDS)[:4], HANG_UP],  # cut off, too
         [chunk("", role="assistant"), chunk(tool_calls=[{"index": 0}])],  # no text
         [b'data: {"error": {"message": "overloaded"}}\n\n'],
+        [chunk([{"type": "thinking"}])],  # Mistral's
     ],
 )
 def test_another_answer_is_no_continuation(ask, gateway, provider, client, second):
@@ -123,6 +124,34 @@ def test_an_answer_that_was_there_already_is_not_asked_for(ask, gateway, provide
     assert provider.seen == []
 
 
+@pytest.mark.parametrize("client", ["httpx async", "httpx2 async"])
+def test_a_stream_that_the_application_closes_is_not_asked_for(ask, gateway, provider, client):
+    gateway.events, provider.events = [*stream(*WORDS)[:3], SILENCE], stream(*WORDS)
+    assert ask(client, close_after=0.5)["error"] is not None
+    assert provider.seen == []
+
+
+@pytest.mark.parametrize("second", ["Hello", "Hello world"])
+def test_an_answer_that_had_ended_does_not_go_on(second):
+    delivered = Delivered()
+    delivered.take(b"".join(stream("Hello")[:-1]))
+    rest = Continuation(delivered)
+    if second == "Hello":
+        assert b"".join(map(rest.feed, stream(second))) == DONE
+    else:
+        with pytest.raises(Different):
+            list(map(rest.feed, stream("Hello", " world")))
+
+
+def test_a_mark_without_its_end_counts():
+    delivered = Delivered()
+    delivered.take(b"".join(stream("Hello")[:2]))
+    rest = Continuation(delivered)
+    for part in [*stream("Hello")[:-1], DONE[:-1], END]:
+        rest.feed(part)
+    assert rest.complete
+
+
 def test_only_whole_events_are_handed_on():
     delivered = Delivered()
     given = [delivered.take(part) for part in (b"data: 1\n", b"\ndata: 2\r\n\r\nda", b"ta: 3\n", b"\n")]
@@ -144,8 +173,9 @@ def test_what_is_too_long_is_handed_on_and_forgotten(part):
 
 
 @pytest.mark.parametrize("usage", [True, False])
-def test_the_usage_comes_once(usage):
-    counted = b'data: {"id": "chatcmpl-one", "object": "chat.completion.chunk", "choices": [], "usage": {"n": 1}}\n\n'
+@pytest.mark.parametrize("choices", ["[]", '[{"index": 0, "delta": {"content": ""}, "finish_reason": null}]'])
+def test_the_usage_comes_once(usage, choices):
+    counted = b'data: {"object": "chat.completion.chunk", "choices": %b, "usage": {"n": 1}}\n\n' % choices.encode()
     first, second = stream("one"), [*stream("one")[:-1], counted, DONE]
     delivered = Delivered()
     delivered.take(b"".join(first[:-1]) + (counted if usage else b""))

@@ -21,6 +21,9 @@ MOST_BYTES = 1048576
 LONGEST_EVENT = 65536
 """What has no end of an event for so long is no stream of events."""
 
+END = b"\n\n"
+"""Ends an event; fed last, so that a mark without it counts too."""
+
 PASSED_ON = "BYPASS"
 """X-Cache of what the gateway does not keep."""
 
@@ -97,6 +100,8 @@ class Continuation:
         fresh = content[len(known) :]
         if not kind or (not fresh and (self._ahead or kind in self._seen)):
             return b""
+        if fresh and "end" in self._seen:
+            raise Different("the provider's answer goes on where the first had ended")
         self._seen.add(kind)
         if not chunk:
             return event + b"\n\n"
@@ -131,9 +136,12 @@ def _read(event: bytes) -> tuple[str, dict[str, Any], str]:
         if choice["index"] or any(delta[name] for name in delta if name not in ("role", "content")):
             raise Different("more than text")
         content = delta.get("content") or ""
+        if not isinstance(content, str):
+            raise Different("more than text")
         if choice.get("finish_reason"):
             return "end", chunk, content
-        return ("text" if content else "begin"), chunk, content
+        # Some send the usage in a last chunk with an empty text.
+        return ("text" if content else "usage" if chunk.get("usage") else "begin"), chunk, content
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Different("no chat") from error
 

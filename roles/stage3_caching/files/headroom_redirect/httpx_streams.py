@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from headroom_redirect.complaint import log
-from headroom_redirect.continuation import PASSED_ON, Continuation, Delivered, Different
+from headroom_redirect.continuation import END, PASSED_ON, Continuation, Delivered, Different
 from headroom_redirect.route import ANSWER_HEADER
 
 TYPE_CHECKING = False
@@ -44,11 +44,12 @@ def _plain(httpx: Any, request: Any) -> Any:
     )
 
 
-def _continuation(delivered: Delivered, failure: Exception) -> Continuation:
+def _continuation(delivered: Delivered) -> Continuation | None:
+    """Return what follows the second stream, None where nothing can."""
     try:
         rest = Continuation(delivered)
     except Different:
-        raise failure from None
+        return None
     if not rest.complete:
         # Now, not at the end: clients stop reading at the stream's own mark, and then nothing more is done here.
         log("the gateway was lost in the middle of a stream: the provider is asked for the rest")
@@ -65,7 +66,7 @@ def _check(response: Any) -> None:
 
 def _stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
     class Stream(httpx.SyncByteStream):  # type: ignore[misc]
-        second: Any = None
+        source, closed = stream, False
 
         def __iter__(self) -> Iterator[bytes]:
             delivered = Delivered()
@@ -76,30 +77,35 @@ def _stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) ->
                 return
             except (httpx.ReadError, httpx.RemoteProtocolError) as error:
                 failure = error
-            rest = _continuation(delivered, failure)
+            # A stream that the application closes itself while it is read ends in the same errors.
+            rest = None if self.closed else _continuation(delivered)
+            if rest is None:
+                raise failure
             if rest.complete:
                 return
+            self.source.close()
             try:
-                self.second = ask(request)
-                _check(self.second)
-                for part in self.second.stream:
+                self.source = ask(request)
+                _check(self.source)
+                for part in self.source.stream:
                     yield rest.feed(part)
+                yield rest.feed(END)
+                if not rest.complete:
+                    raise Different("it broke off")
             except (Different, httpx.TransportError):
+                self.source.close()
                 raise failure from None
-            if not rest.complete:
-                raise failure
 
         def close(self) -> None:
-            stream.close()
-            if self.second is not None:
-                self.second.close()
+            self.closed = True
+            self.source.close()
 
     return Stream()
 
 
 def _async_stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
     class Stream(httpx.AsyncByteStream):  # type: ignore[misc]
-        second: Any = None
+        source, closed = stream, False
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             delivered = Delivered()
@@ -110,22 +116,28 @@ def _async_stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], An
                 return
             except (httpx.ReadError, httpx.RemoteProtocolError) as error:
                 failure = error
-            rest = _continuation(delivered, failure)
+            rest = None if self.closed else _continuation(delivered)
+            if rest is None:
+                raise failure
             if rest.complete:
                 return
+            await self.source.aclose()
             try:
-                self.second = await ask(request)
-                _check(self.second)
-                async for part in self.second.stream:
+                self.source = await ask(request)
+                if self.closed:
+                    raise Different("the application has closed the stream meanwhile")
+                _check(self.source)
+                async for part in self.source.stream:
                     yield rest.feed(part)
+                yield rest.feed(END)
+                if not rest.complete:
+                    raise Different("it broke off")
             except (Different, httpx.TransportError):
+                await self.source.aclose()
                 raise failure from None
-            if not rest.complete:
-                raise failure
 
         async def aclose(self) -> None:
-            await stream.aclose()
-            if self.second is not None:
-                await self.second.aclose()
+            self.closed = True
+            await self.source.aclose()
 
     return Stream()

@@ -212,6 +212,16 @@ class RedisLink:
                 lambda: _Connection(lost), url.hostname or "127.0.0.1", url.port or 6379
             )
             database = url.path.strip("/") or "0"
+        try:
+            await self._greet(connection, database)
+        except BaseException:  # the time for it may end in its middle, too
+            connection.close()
+            raise
+        return connection
+
+    async def _greet(self, connection: _Connection, database: str) -> None:
+        """Log in and learn Redis's settings. Raises ValueError where it refuses."""
+        url = self._url
         greeting: list[Command] = []
         if url.password:
             user = (urllib.parse.unquote(url.username).encode(),) if url.username else ()
@@ -219,11 +229,9 @@ class RedisLink:
         greeting += [(b"SELECT", database.encode()), (b"PING",)]
         replies = await connection.send(greeting, CONNECT_SECONDS)
         if replies is None or any(isinstance(reply, hiredis.ReplyError) for reply in replies):
-            connection.close()
             raise ValueError("Redis refuses the address's password or database")
         limits = await connection.send([(b"CONFIG", b"GET", b"hash-max-*")], CONNECT_SECONDS)
         self.settings = _numbers(limits[0]) if limits else {}
-        return connection
 
     def _failed(self) -> None:
         self.errors += 1
@@ -238,13 +246,12 @@ class RedisLink:
             await asyncio.sleep(self._pause)
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    self._connection = await self._open()
-                    began = asyncio.get_running_loop().time()
-                    replies = await self._connection.send([(b"PING",)], CONNECT_SECONDS)
-                    slow = asyncio.get_running_loop().time() - began > self._seconds
+                    connection = await self._open()
             except (TimeoutError, OSError, ValueError):
                 continue
-            if replies is not None and not slow:
+            # A reply that takes longer than calls may wait ends the connection.
+            if await connection.send([(b"PING",)], self._seconds) is not None:
+                self._connection = connection
                 self._failures = 0
                 self.up = True
                 log.warning("Redis is back")
