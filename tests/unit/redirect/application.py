@@ -59,6 +59,8 @@ def with_httpx(module, order):
                         text += part
                         if text.endswith(order["until"]):
                             break
+                    if text.endswith("[DONE]\n\n"):
+                        text += b"".join(response.stream).decode()  # as the SDK of OpenAI does
                 yield response.status_code, text, busy(client)
                 continue
             response = client.request(
@@ -85,6 +87,8 @@ async def with_httpx_async(module, order):
                         text += part
                         if text.endswith(order["until"]):
                             break
+                    if text.endswith("[DONE]\n\n"):
+                        text += b"".join([part async for part in response.stream]).decode()
                 closing.cancel()
                 found.append((response.status_code, text, busy(client)))
                 continue

@@ -69,6 +69,14 @@ def test_the_rest_comes_from_the_provider(ask, gateway, provider, client, heard)
 
 
 @pytest.mark.parametrize("client", HTTPX)
+def test_who_stops_at_the_mark_and_reads_on_has_asked_once(ask, gateway, provider, client):
+    gateway.events, provider.events = [*stream(*WORDS)[:3], HANG_UP], stream(*WORDS, number="another")
+    ((status, text, busy),) = ask(client, until=DONE.decode())["answers"]
+    assert (status, busy, read(text)) == (200, 0, (TEXT, ["stop"]))
+    assert len(provider.seen) == 1
+
+
+@pytest.mark.parametrize("client", HTTPX)
 def test_who_stops_reading_holds_no_connection(ask, gateway, provider, client):
     gateway.events, provider.events = [*stream(*WORDS)[:3], HANG_UP], stream(*WORDS, number="another")
     third = chunk(WORDS[2]).decode()

@@ -66,9 +66,14 @@ def _check(response: Any) -> None:
 
 def _stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
     class Stream(httpx.SyncByteStream):  # type: ignore[misc]
-        source, closed = stream, False
+        source, closed, parts = stream, False, None
 
         def __iter__(self) -> Iterator[bytes]:
+            # Clients read on after they have stopped, to empty the connection: that must not begin anew.
+            self.parts = self.parts or self.read()
+            return self.parts
+
+        def read(self) -> Iterator[bytes]:
             delivered = Delivered()
             try:
                 for part in stream:
@@ -105,9 +110,13 @@ def _stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) ->
 
 def _async_stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
     class Stream(httpx.AsyncByteStream):  # type: ignore[misc]
-        source, closed = stream, False
+        source, closed, parts = stream, False, None
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            self.parts = self.parts or self.read()
+            return self.parts
+
+        async def read(self) -> AsyncIterator[bytes]:
             delivered = Delivered()
             try:
                 async for part in stream:
