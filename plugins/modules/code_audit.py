@@ -17,16 +17,8 @@ description:
     and has the imports measured in the application's image.
 author:
   - Headroom authors (@smallhost)
-attributes:
-  check_mode:
-    description: Changes nothing, so it does the same in check mode.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
-  idempotent:
-    description: Changes nothing.
-    support: full
+extends_documentation_fragment:
+  - smallhost.headroom.reads_only
 options:
   source:
     description: The folder that the application's modules are imported from. Tests and migrations are passed over.

@@ -14,13 +14,8 @@ description:
   - One look instead of gathering facts to learn which Python that is, and starting it once more.
 author:
   - Headroom authors (@smallhost)
-attributes:
-  check_mode:
-    description: Changes nothing, so it does the same in check mode.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - smallhost.headroom.reads_only
 options:
   libraries:
     description: Names as they are imported.

@@ -16,13 +16,8 @@ description:
   - Of changes it returns the names only, never what stood there before, because that may hold secrets.
 author:
   - Headroom authors (@smallhost)
-attributes:
-  check_mode:
-    description: Changes nothing, so it does the same in check mode.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - smallhost.headroom.reads_only
 options:
   project:
     description: Name of the Compose project.

@@ -18,17 +18,8 @@ description:
 author:
   - Headroom authors (@smallhost)
 extends_documentation_fragment:
+  - smallhost.headroom.reads_only
   - smallhost.headroom.compose
-attributes:
-  check_mode:
-    description: Changes nothing, so it does the same in check mode.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
-  idempotent:
-    description: Changes nothing.
-    support: full
 options:
   services:
     description: The services.
