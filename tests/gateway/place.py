@@ -23,7 +23,7 @@ import tempfile
 import time
 import tomllib
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,12 @@ def make_certificate(folder: Path, names: list[str]) -> None:
          "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
         check=True, capture_output=True,
     )  # fmt: skip
+
+
+async def seconds_of(work: Awaitable[Any]) -> tuple[Any, float]:
+    """Return what is awaited and the seconds that it took."""
+    began = time.monotonic()
+    return await work, time.monotonic() - began
 
 
 class Process:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from client import OPENAI, Client
-from place import Gateway, Redis, folder
+from place import Gateway, Redis, folder, seconds_of
 
 POLICY = """
 [providers.openai]
@@ -229,14 +229,6 @@ def own_place(providers):
         yield gateway, redis
         gateway.process.stop()
         redis.process.stop()
-
-
-def seconds_of(work):
-    async def timed():
-        began = time.monotonic()
-        return await work, time.monotonic() - began
-
-    return timed()
 
 
 @pytest.mark.parametrize("way", ["killed", "stopped"])

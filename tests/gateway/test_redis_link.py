@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 
 import pytest
 from headroom_gateway.redis_link import RedisLink
+
+from place import seconds_of
 
 PING = (b"PING",)
 
@@ -21,9 +22,9 @@ def blocking(seconds):
     return (b"BLPOP", b"nobody fills this", b"%g" % seconds)
 
 
-def run(redis, scenario, failures=9):
+def run(redis, scenario):
     async def linked():
-        link = RedisLink(redis.url, 0.2, failures, 0.1)
+        link = RedisLink(redis.url, 0.2, 9, 0.1)
         try:
             assert await link.call(PING) == [b"PONG"]
             return await scenario(link)
@@ -31,11 +32,6 @@ def run(redis, scenario, failures=9):
             await link.close()
 
     return asyncio.run(linked())
-
-
-async def seconds_of(work):
-    began = time.monotonic()
-    return await work, time.monotonic() - began
 
 
 def test_what_was_answered_in_time_does_not_hurry_the_next(redis):

@@ -72,7 +72,7 @@ class Continuation:
         self._seen: set[str] = set()
         self._same: dict[str, Any] = {}
         text = []
-        for event in delivered.events().replace(b"\r\n", b"\n").split(b"\n\n"):
+        for event in delivered.events().replace(b"\r\n", b"\n").split(END):
             kind, chunk, content = _read(event)
             if kind:
                 self._seen.add(kind)
@@ -89,7 +89,7 @@ class Continuation:
     def feed(self, part: bytes) -> bytes:
         """Return what of the second stream is new. Raises Different."""
         whole, self._rest = split(self._rest + part)
-        return b"".join(map(self._new, whole.replace(b"\r\n", b"\n").split(b"\n\n")))
+        return b"".join(map(self._new, whole.replace(b"\r\n", b"\n").split(END)))
 
     def _new(self, event: bytes) -> bytes:
         kind, chunk, content = _read(event)
@@ -104,16 +104,16 @@ class Continuation:
             raise Different("the provider's answer goes on where the first had ended")
         self._seen.add(kind)
         if not chunk:
-            return event + b"\n\n"
+            return event + END
         chunk.update(self._same)
         if content:
             chunk["choices"][0]["delta"]["content"] = fresh
-        return b"data: " + _json().dumps(chunk).encode() + b"\n\n"
+        return b"data: " + _json().dumps(chunk).encode() + END
 
 
 def split(data: bytes) -> tuple[bytes, bytes]:
     """Split behind the last whole event."""
-    end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in data else 0)
+    end = max(data.rfind(END) + 2, data.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in data else 0)
     return (data[:end], data[end:]) if end > 1 else (b"", data)
 
 

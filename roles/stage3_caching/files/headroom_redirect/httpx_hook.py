@@ -41,10 +41,12 @@ def _hook_sync(httpx: Any, route: Route) -> None:
                 raise
             route.failed(repr(error))
             return direct(self, request)
-        if _has_body(request) and not route.answered(response.status_code, response.headers):
-            response.close()
-            return direct(self, request)
-        return continued(httpx, response, request, functools.partial(direct, self)) if _has_body(request) else response
+        if not _has_body(request):
+            return response
+        if route.answered(response.status_code, response.headers):
+            return continued(httpx, response, request, functools.partial(direct, self))
+        response.close()
+        return direct(self, request)
 
     httpx.HTTPTransport.handle_request = handle_request
 
@@ -64,10 +66,12 @@ def _hook_async(httpx: Any, route: Route) -> None:
                 raise
             route.failed(repr(error))
             return await direct(self, request)
-        if _has_body(request) and not route.answered(response.status_code, response.headers):
-            await response.aclose()
-            return await direct(self, request)
-        return continued(httpx, response, request, functools.partial(direct, self)) if _has_body(request) else response
+        if not _has_body(request):
+            return response
+        if route.answered(response.status_code, response.headers):
+            return continued(httpx, response, request, functools.partial(direct, self))
+        await response.aclose()
+        return await direct(self, request)
 
     httpx.AsyncHTTPTransport.handle_async_request = handle_async_request
 

@@ -6,33 +6,31 @@
 
 from __future__ import annotations
 
+import functools
+
 from headroom_redirect.complaint import log
 from headroom_redirect.continuation import END, PASSED_ON, Continuation, Delivered, Different
 from headroom_redirect.route import ANSWER_HEADER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator
     from typing import Any
 
 
 def continued(httpx: Any, response: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
     """Return the gateway's response, with a body that goes on where it is a kept kind of stream. `ask` sends a request
     to the provider."""
-    if not _is_kept_stream(response.status_code, response.headers):
-        return response
-    is_async = isinstance(response.stream, httpx.AsyncByteStream)
-    response.stream = (_async_stream if is_async else _stream)(httpx, response.stream, _plain(httpx, request), ask)
+    if _is_plain_stream(response) and response.headers.get(ANSWER_HEADER, PASSED_ON) != PASSED_ON:
+        is_async = isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = (_async_class if is_async else _class)(httpx)(response.stream, request, ask)
     return response
 
 
-def _is_kept_stream(status: int, headers: Mapping[str, str]) -> bool:
-    return (
-        status == 200
-        and headers.get("content-type", "").startswith("text/event-stream")
-        and "content-encoding" not in headers
-        and headers.get(ANSWER_HEADER, PASSED_ON) != PASSED_ON
-    )
+def _is_plain_stream(response: Any) -> bool:
+    headers = response.headers
+    kind = headers.get("content-type", "")
+    return response.status_code == 200 and kind.startswith("text/event-stream") and "content-encoding" not in headers
 
 
 def _plain(httpx: Any, request: Any) -> Any:
@@ -56,17 +54,14 @@ def _continuation(delivered: Delivered) -> Continuation | None:
     return rest
 
 
-def _check(response: Any) -> None:
-    """Raise Different where a second answer is no stream that can be compared."""
-    headers = response.headers
-    kind = headers.get("content-type", "")
-    if response.status_code != 200 or not kind.startswith("text/event-stream") or "content-encoding" in headers:
-        raise Different(f"status {response.status_code}, {kind}")
+@functools.cache
+def _class(httpx: Any) -> Any:
+    """Make the class once for each library: one for each answer would be left to the garbage collector."""
 
-
-def _stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
     class Stream(httpx.SyncByteStream):  # type: ignore[misc]
-        source, closed, parts = stream, False, None
+        def __init__(self, stream: Any, request: Any, ask: Callable[[Any], Any]) -> None:
+            self.source, self.request, self.ask = stream, request, ask
+            self.closed, self.parts = False, None
 
         def __iter__(self) -> Iterator[bytes]:
             # Clients read on after they have stopped, to empty the connection: that must not begin anew.
@@ -76,7 +71,7 @@ def _stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) ->
         def read(self) -> Iterator[bytes]:
             delivered = Delivered()
             try:
-                for part in stream:
+                for part in self.source:
                     yield delivered.take(part)
                 yield delivered.end()
                 return
@@ -90,8 +85,9 @@ def _stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) ->
                 return
             self.source.close()
             try:
-                self.source = ask(request)
-                _check(self.source)
+                self.source = self.ask(_plain(httpx, self.request))
+                if not _is_plain_stream(self.source):
+                    raise Different("no stream that can be compared")
                 for part in self.source.stream:
                     yield rest.feed(part)
                 yield rest.feed(END)
@@ -105,12 +101,17 @@ def _stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) ->
             self.closed = True
             self.source.close()
 
-    return Stream()
+    return Stream
 
 
-def _async_stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
+@functools.cache
+def _async_class(httpx: Any) -> Any:
+    """Make the class once for each library: one for each answer would be left to the garbage collector."""
+
     class Stream(httpx.AsyncByteStream):  # type: ignore[misc]
-        source, closed, parts = stream, False, None
+        def __init__(self, stream: Any, request: Any, ask: Callable[[Any], Any]) -> None:
+            self.source, self.request, self.ask = stream, request, ask
+            self.closed, self.parts = False, None
 
         def __aiter__(self) -> AsyncIterator[bytes]:
             self.parts = self.parts or self.read()
@@ -119,7 +120,7 @@ def _async_stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], An
         async def read(self) -> AsyncIterator[bytes]:
             delivered = Delivered()
             try:
-                async for part in stream:
+                async for part in self.source:
                     yield delivered.take(part)
                 yield delivered.end()
                 return
@@ -132,10 +133,9 @@ def _async_stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], An
                 return
             await self.source.aclose()
             try:
-                self.source = await ask(request)
-                if self.closed:
-                    raise Different("the application has closed the stream meanwhile")
-                _check(self.source)
+                self.source = await self.ask(_plain(httpx, self.request))
+                if self.closed or not _is_plain_stream(self.source):
+                    raise Different("closed meanwhile, or no stream that can be compared")
                 async for part in self.source.stream:
                     yield rest.feed(part)
                 yield rest.feed(END)
@@ -149,4 +149,4 @@ def _async_stream(httpx: Any, stream: Any, request: Any, ask: Callable[[Any], An
             self.closed = True
             await self.source.aclose()
 
-    return Stream()
+    return Stream

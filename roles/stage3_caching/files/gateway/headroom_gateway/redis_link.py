@@ -50,12 +50,11 @@ class _Batch:
 
 
 class _Connection(asyncio.BufferedProtocol):
-    def __init__(self, lost: asyncio.Event) -> None:
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
         self._buffer = bytearray(READ_BYTES)
         self._batches: collections.deque[_Batch] = collections.deque()
-        self._lost = lost
         self._unsent: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
@@ -100,7 +99,6 @@ class _Connection(asyncio.BufferedProtocol):
         batches, self._batches = self._batches, collections.deque()
         for batch in batches:
             batch.settle(None)
-        self._lost.set()
 
     def send(self, commands: Sequence[Command], seconds: float) -> asyncio.Future[list[Any] | None]:
         future: asyncio.Future[list[Any] | None] = self._loop.create_future()
@@ -203,13 +201,12 @@ class RedisLink:
     async def _open(self) -> _Connection:
         loop = asyncio.get_running_loop()
         url = self._url
-        lost = asyncio.Event()
         if url.scheme == "unix":
-            _unused, connection = await loop.create_unix_connection(lambda: _Connection(lost), url.path)
+            _unused, connection = await loop.create_unix_connection(_Connection, url.path)
             database = urllib.parse.parse_qs(url.query).get("db", ["0"])[0]
         else:
             _unused, connection = await loop.create_connection(
-                lambda: _Connection(lost), url.hostname or "127.0.0.1", url.port or 6379
+                _Connection, url.hostname or "127.0.0.1", url.port or 6379
             )
             database = url.path.strip("/") or "0"
         try:
