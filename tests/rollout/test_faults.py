@@ -25,7 +25,7 @@ from sandbox.stack.deploy import wait_until_healthy
 GUARD_SECONDS = 60
 WATCH = "TASK [smallhost.headroom.rollout : Watch the stack]"
 REDIS = "docker exec imagebot-redis redis-cli"
-BUSY = "local n = 0 for i = 1, 2000000 do n = n + i end return n"
+BUSY = "local n = 0 for i = 1, 6000000 do n = n + i end return n"
 
 
 @dataclass
@@ -57,7 +57,7 @@ FAULTS = {
         inject="docker exec --user 0 imagebot-api sh -c 'chmod 0 $(command -v curl)'",
         mend="docker exec --user 0 imagebot-api sh -c 'chmod 755 /usr/bin/curl'",
     ),
-    # Its Redis is busy with scripts of some 20 ms, so each answer that asks Redis waits.
+    # Its Redis is busy with scripts of some 60 ms, so each answer that asks Redis waits.
     "slow_api": Fault(
         ["ervice api answers", "times as slowly as before"],
         inject=f"(timeout 100 {REDIS} -r 10000 eval '{BUSY}' 0 > /dev/null 2>&1 &)",

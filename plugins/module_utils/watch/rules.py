@@ -44,7 +44,7 @@ class Thresholds:
     """
 
     latency_factor: float = 1.75
-    latency_floor_ms: float = 5.0
+    latency_floor_ms: float = 15.0
     probe_error_percent: float = 20.0
     failed_jobs: int = 2
     failed_percent: float = 10.0

@@ -67,8 +67,15 @@ def test_factor(factor, trips):
 def test_fast_answers_have_a_floor():
     before = watch_latency.summary(answers([1.0] * 40))
     assert faults(answers([4.0] * 40), before, LIMITS) == []
-    assert faults(answers([7.0] * 40), before, LIMITS)
+    assert faults(answers([17.0] * 40), before, LIMITS)
     assert faults(answers([4.0] * 40), before, Thresholds(latency_floor_ms=1)) != []
+
+
+def test_other_programs_on_a_small_host_are_no_fault():
+    """As measured on two processors, with other programs at work during the watch and not before it."""
+    before = watch_latency.summary(answers([6.0] * 36 + [8.0] * 4))
+    assert faults(answers(([12.0] * 3 + [22.0] * 2) * 12), before, LIMITS) == []
+    assert faults(answers(([12.0] * 3 + [24.0] * 2) * 12), before, LIMITS) != []
 
 
 def test_one_burst_of_noise_is_no_fault():
