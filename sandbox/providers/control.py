@@ -7,14 +7,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from sandbox.providers.calls import Fault
-
-if TYPE_CHECKING:
-    from sandbox.providers.server import Providers
+from sandbox.providers.stand_ins import Providers
 
 MAX_WAIT = 30.0
 """Seconds that one call for replies may wait."""

@@ -274,7 +274,7 @@ async def _serve_providers(where: Path, port: int, control: int, scale: float) -
     from aiohttp import web
 
     from sandbox.providers.control import Control
-    from sandbox.providers.server import Providers as StandIns
+    from sandbox.providers.stand_ins import Providers as StandIns
 
     stand_ins = StandIns(seed=1, scale=scale)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

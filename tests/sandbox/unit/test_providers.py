@@ -20,7 +20,7 @@ from sandbox.providers.calls import Fault, Faults, Latency
 from sandbox.providers.container import choose_address
 from sandbox.providers.control import Control
 from sandbox.providers.kinds import kind_of
-from sandbox.providers.server import Providers
+from sandbox.providers.stand_ins import Providers
 
 BOT = "/bot424242:SANDBOX-not-a-token-of-any-real-bot-00"
 KEY = {"Authorization": "Bearer sk-test"}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 
 import pytest
-from headroom_runtime.images import cap_pixels, draft_scale, memory_limit, thumbnail
+from headroom_runtime.images import cap_pixels, memory_limit, thumbnail
+from headroom_runtime.unread_jpeg import draft_scale
 
 PICTURE = """
     import io

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-imports = AfterImport()
 active: dict[str, dict[str, object]] = {}
 """The features that are switched on, with their options."""
 
@@ -36,6 +35,9 @@ def say(what: str, error: BaseException | None = None) -> None:
         sys.stderr.flush()
     except Exception:  # noqa: S110 - a closed standard error is no reason to fail
         pass
+
+
+imports = AfterImport(say)
 
 
 def activate_from_environment(variable: str) -> None:

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     Action = Callable[[ModuleType], None]
+    Complain = Callable[[str, BaseException], None]
     Instead = Callable[[ModuleType], bool]
 
 
 class AfterImport:
     """A finder that finds nothing itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, complain: Complain) -> None:
+        self._complain = complain
         self._actions: dict[str, list[Action]] = {}
         self._instead: dict[str, Instead] = {}
         self._looking: set[tuple[int, str]] = set()
@@ -72,9 +74,7 @@ class AfterImport:
             try:
                 self._wrap(name, loader)
             except Exception as error:
-                from headroom_runtime.activation import say
-
-                say(f"{name} is imported without the features that wait for it", error)
+                self._complain(f"{name} is imported without the features that wait for it", error)
         return spec
 
     def _find(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 BYTES_A_PIXEL = 4
-REDUCING_GAP = 2.0
-"""The decoded picture is at least this much larger than the result, each way: Pillow's own default for `thumbnail`."""
 NO_LIMIT = 1 << 60
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -48,14 +46,6 @@ def memory_limit(files: tuple[str, ...] = LIMITS) -> int:
             continue
         return int(text) if text.isdigit() else 0
     return 0
-
-
-def draft_scale(width: int, height: int, size: tuple[int, int], gap: float = REDUCING_GAP) -> int:
-    """By how much a JPEG may be decoded smaller for a result of this size: 1 (not at all), 2, 4 or 8."""
-    if min(size) < 1:
-        return 1
-    room = min(width / (size[0] * gap), height / (size[1] * gap))
-    return next((scale for scale in (8, 4, 2) if room >= scale), 1)
 
 
 def cap(image_file: ModuleType, pixels: int, draft: bool) -> None:
@@ -123,6 +113,8 @@ def thumbnail(source: Any, size: tuple[int, int], mode: str = "RGB") -> Any:
     import io
 
     from PIL import Image
+
+    from headroom_runtime.unread_jpeg import REDUCING_GAP
 
     stream = io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source
     with Image.open(stream) as image:

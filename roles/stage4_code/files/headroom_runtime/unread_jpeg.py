@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import io
 
-from headroom_runtime.images import draft_scale
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+REDUCING_GAP = 2.0
+"""The decoded picture is at least this much larger than the result, each way: Pillow's own default for `thumbnail`."""
+
+
+def draft_scale(width: int, height: int, size: tuple[int, int], gap: float = REDUCING_GAP) -> int:
+    """By how much a JPEG may be decoded smaller for a result of this size: 1 (not at all), 2, 4 or 8."""
+    if min(size) < 1:
+        return 1
+    room = min(width / (size[0] * gap), height / (size[1] * gap))
+    return next((scale for scale in (8, 4, 2) if room >= scale), 1)
 
 
 def unread_class() -> Any:
