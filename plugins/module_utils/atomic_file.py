@@ -60,7 +60,8 @@ def replace(path: str, data: bytes, mode: int | None = None, owner: tuple[int, i
             if existing is not None:
                 _copy_attributes(target, stream.fileno())
                 owner = owner or (existing.st_uid, existing.st_gid)
-            if owner is not None and owner != (os.geteuid(), os.getegid()):
+            made = os.fstat(stream.fileno())  # its group may be that of a folder with the setgid bit
+            if owner is not None and owner != (made.st_uid, made.st_gid):
                 os.fchown(stream.fileno(), *owner)
             kept = stat.S_IMODE(existing.st_mode) if existing is not None else 0o644
             os.fchmod(stream.fileno(), kept if mode is None else mode)

@@ -224,6 +224,15 @@ def test_undo_of_nothing(root, compose):
     assert not os.path.exists(journal.path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to give a folder to another group")
+def test_a_file_keeps_its_group_in_a_folder_with_the_setgid_bit(tmp_path, compose):
+    os.chown(tmp_path, 0, 1234)
+    tmp_path.chmod(0o2775)
+    os.chown(compose, 0, 0)
+    atomic_file.replace(str(compose), b"new")
+    assert os.stat(compose).st_gid == 0
+
+
 def test_symbolic_link_stays_a_link(root, tmp_path, compose):
     link = tmp_path / "link.yaml"
     link.symlink_to(compose)
