@@ -635,7 +635,8 @@ compose_argv:
   returned: success
   type: list
   elements: str
-  sample: [docker, compose, --project-directory, /opt/bot/deploy, -f, /opt/bot/deploy/docker-compose.prod.yml]
+  sample:
+    [env, PWD=/opt/bot/deploy, docker, compose, --project-directory, /opt/bot/deploy, -f, /opt/bot/deploy/prod.yml]
 project:
   description: The project's name.
   returned: success

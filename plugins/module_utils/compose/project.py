@@ -39,6 +39,7 @@ LABEL_ONE_OFF = "com.docker.compose.oneoff"
 OVERRIDE_MARK = b"# Made by the Ansible collection smallhost.headroom; Compose reads it after "
 
 _CONFIG_SECONDS = 120
+_NOT_FOUND = 127  # what env(1) ends with where there is no such program
 
 # Twins of the documentation fragments smallhost.headroom.compose and smallhost.headroom.compose.write.
 PROJECT_ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
@@ -69,12 +70,12 @@ def run_command(argv: Sequence[str], stdin: bytes | None = None) -> Completed:
     """Run without a shell. Raises ProjectError where the program is missing or hangs."""
     try:
         done = subprocess.run(list(argv), input=stdin or b"", capture_output=True, check=False, timeout=_CONFIG_SECONDS)
-    except FileNotFoundError as error:
-        raise ProjectError(
-            f"{argv[0]} is not installed on this host (not found on PATH). Install Docker with its Compose plugin."
-        ) from error
     except subprocess.TimeoutExpired as error:
         raise ProjectError(f"{' '.join(argv)} did not finish within {_CONFIG_SECONDS} seconds.") from error
+    if done.returncode == _NOT_FOUND:
+        raise ProjectError(
+            "docker is not installed on this host (not found on PATH). Install Docker with its Compose plugin."
+        )
     return Completed(done.returncode, done.stdout, done.stderr)
 
 
@@ -209,7 +210,14 @@ def _from_labels(labels: Sequence[Mapping[str, str]], environment: Mapping[str, 
             "which is not there: name the project's files in files."
         )
     files = tuple(path for path in files if os.path.isfile(path))
-    env_files = tuple(path for path in newest.get(LABEL_ENV_FILES, "").split(",") if path and os.path.isfile(path))
+    env_files = tuple(path for path in newest.get(LABEL_ENV_FILES, "").split(",") if path)
+    gone = [path for path in env_files if not os.path.isfile(path)]
+    if gone:
+        raise ProjectError(
+            f"the running project {name} was started with --env-file {', '.join(gone)}, which is not there: without it "
+            "its variables would be empty at the next restart. Nothing was changed. Put it back, or start the project "
+            "with a file that stays."
+        )
     try:
         standard = standard_files(folder, environment)
     except ProjectError:
@@ -251,8 +259,8 @@ def choose(
         return replace(found, files=named, explicit=True, name=project_name or found.name)
     name = project_name or (found.name if found else None)
     # Compose's project folder is that of the first file, unless --project-directory said otherwise.
-    place = found.folder if found else os.path.dirname(named[0])
-    return Choice(place, named, explicit=True, name=name, warnings=_difference(found, named))
+    place, env_files = (found.folder, found.env_files) if found else (os.path.dirname(named[0]), ())
+    return Choice(place, named, explicit=True, name=name, env_files=env_files, warnings=_difference(found, named))
 
 
 def _labels_usable(labels: Sequence[Mapping[str, str]]) -> bool:
@@ -292,11 +300,14 @@ class Project:
 
     @property
     def argv(self) -> list[str]:
-        """`docker compose` with everything that selects this project, whatever the current folder is."""
+        """`docker compose` with everything that selects this project, whatever the current folder is.
+
+        `${PWD}` in a compose file is the folder that the caller is in: the project's, for whoever starts it by hand.
+        """
         return self._argv(self.files)
 
     def _argv(self, files: Iterable[str]) -> list[str]:
-        argv = ["docker", "compose", "--project-directory", self.src]
+        argv = ["env", f"PWD={self.src}", "docker", "compose", "--project-directory", self.src]
         if self.known_name:
             argv += ["-p", self.known_name]
         for path in self.env_files:

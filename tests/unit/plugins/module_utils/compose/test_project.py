@@ -111,6 +111,19 @@ def test_env_files_of_the_running_project_are_kept(tmp_path):
     assert chosen.env_files == (env,)
 
 
+def test_an_env_file_that_has_gone_would_empty_the_variables(tmp_path):
+    (prod,) = make(tmp_path, "prod.yml")
+    running = [labels(tmp_path, [prod], **{p.LABEL_ENV_FILES: str(tmp_path / "deploy.env")})]
+    with pytest.raises(p.ProjectError, match=r"--env-file .*deploy\.env, which is not there.*Nothing was changed"):
+        choose(tmp_path, running=running)
+
+
+def test_env_files_are_kept_with_other_files_too(tmp_path):
+    prod, more, env = make(tmp_path, "prod.yml", "more.yml", "deploy.env")
+    running = [labels(tmp_path, [prod], **{p.LABEL_ENV_FILES: env})]
+    assert choose(tmp_path, files=[prod, more], running=running).env_files == (env,)
+
+
 def test_symlinked_folders_are_the_same_project(tmp_path):
     (prod,) = make(tmp_path, "real/prod.yml")
     (tmp_path / "link").symlink_to(tmp_path / "real")
@@ -266,6 +279,17 @@ def test_check_takes_a_new_override_file_and_relative_paths_stay_right(tmp_path)
 
 
 @needs_compose
+def test_pwd_in_a_file_is_the_projects_folder(tmp_path, monkeypatch):
+    make(tmp_path, "compose.yaml", text="services:\n  bot:\n    image: x\n    volumes: ['${PWD}/data:/data']\n")
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("PWD", "/")
+    project = p.discover(str(tmp_path), environment={})
+    assert project.config()["services"]["bot"]["volumes"][0]["source"] == str(tmp_path / "data")
+    argv = [*project.argv, "config"]  # what roles start, from wherever Ansible is
+    assert f"source: {tmp_path}/data" in subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+@needs_compose
 def test_check_refuses_what_compose_refuses(tmp_path):
     (path,) = make(tmp_path, "compose.yaml")
     project = p.discover(str(tmp_path), environment={})
@@ -298,4 +322,4 @@ def test_a_file_that_may_not_be_read(tmp_path):
 
 def test_a_missing_program_is_one_clear_error():
     with pytest.raises(p.ProjectError, match="not installed on this host"):
-        p.run_command(["no-such-program-here"])
+        p.run_command(["env", "no-such-program-here"])
