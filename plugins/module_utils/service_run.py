@@ -24,17 +24,6 @@ def aspects_of(wanted: Mapping[str, Any]) -> list[str]:
     return found + [key for key in service.SCALARS if wanted[key] is not None]
 
 
-def written_command(task: ProjectTask, name: str, target: str) -> Any:
-    """The service's command as the files write it, before variables: the target's own, else the last file's."""
-    files = [target, *(path for path in reversed(task.project.files) if path != target)]
-    for path in files:
-        command = Document(change.text_of(task.project, path), path).get(("services", name, "command"))
-        if command:
-            return command
-    # From `extends` or `include`: only the effective command is known here, and it is written as one without variables.
-    return task.project.config()["services"][name].get("command")
-
-
 def plan(task: ProjectTask, wanted: Mapping[str, Any], target: str, keep_interpolation: bool) -> list[Set | Delete]:
     """The changes of one service. Raises ValueError."""
     name, model = wanted["name"], task.project.config()
@@ -42,7 +31,7 @@ def plan(task: ProjectTask, wanted: Mapping[str, Any], target: str, keep_interpo
     config = model["services"][name] or {}
     changes: list[Set | Delete] = []
     if wanted["command_flags"]:
-        written = written_command(task, name, target)
+        written = change.written_command(task.project, name, target)
         changes += service.plan_flags(name, wanted["command_flags"], config, written, keep_interpolation)
     changes += service.plan_environment(name, wanted["environment"], config, document)
     changes += service.plan_volumes(name, wanted["volumes"], model, document)

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import parts
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.command import CommandLine
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.edit import Delete, Document, Set
 
@@ -114,6 +115,7 @@ def plan_environment(
     there = document.get(place)
     entries = list(there) if isinstance(there, list) else None
     changes: list[Set | Delete] = []
+    gone: list[int] = []
     for entry in wanted:
         if entry["name"] not in missing:
             continue
@@ -121,19 +123,27 @@ def plan_environment(
             path = (*place, entry["name"])
             changes.append(Delete(path) if _removed(entry) else Set(path, str(entry["value"]), literal=True))
             continue
-        index = next((i for i, item in enumerate(entries) if str(item).partition("=")[0] == entry["name"]), None)
+        index = parts.index_of("environment", entries, entry["name"])
         if _removed(entry):
-            if index is not None:
-                del entries[index]
-                changes.append(Delete((*place, index)))
+            gone += [] if index is None else [index]
             continue
         text = f"{entry['name']}={entry['value']}"
-        if index is None:
-            index = len(entries)
-            entries.append(text)
-        entries[index] = text
-        changes.append(Set((*place, index), text, literal=True))
-    return changes
+        changes.append(Set((*place, _placed(entries, index, text)), text, literal=True))
+    return changes + _deletions(place, gone)
+
+
+def _placed(entries: list[Any], index: int | None, text: str) -> int:
+    """Put the text into the list, at the index or at its end; return where it stands."""
+    if index is None:
+        index = len(entries)
+        entries.append(text)
+    entries[index] = text
+    return index
+
+
+def _deletions(place: tuple[str, ...], indexes: Sequence[int]) -> list[Set | Delete]:
+    """The last one first, so that the indexes of the others stay true."""
+    return [Delete((*place, index)) for index in sorted(indexes, reverse=True)]
 
 
 def unmet_environment(wanted: Sequence[Mapping[str, Any]], service: Mapping[str, Any]) -> list[str]:
@@ -155,14 +165,6 @@ def _volume_text(volume: Mapping[str, Any]) -> str:
     return f"{volume['source']}:{volume['target']}" + (":ro" if volume.get("read_only") else "")
 
 
-def _written_target(item: Any) -> str:
-    """The path in the container that a written volume (short or long form) is for."""
-    if isinstance(item, Mapping):
-        return str(item.get("target"))
-    parts = re.sub(r"\$\{[^}]*\}", "X", str(item)).split(":")
-    return parts[0] if len(parts) == 1 else parts[1]
-
-
 def plan_volumes(
     name: str, wanted: Sequence[Mapping[str, Any]], model: Mapping[str, Any], document: Document
 ) -> list[Set | Delete]:
@@ -172,27 +174,22 @@ def plan_volumes(
     place = ("services", name, "volumes")
     entries = list(document.get(place) or [])
     changes: list[Set | Delete] = []
+    gone: list[int] = []
     for volume in wanted:
         if volume["target"] not in missing:
             continue
-        index = next((i for i, item in enumerate(entries) if _written_target(item) == volume["target"]), None)
+        index = parts.index_of("volumes", entries, volume["target"])
         if volume.get("state") == "absent":
-            if index is not None:
-                del entries[index]
-                changes.append(Delete((*place, index)))
+            gone += [] if index is None else [index]
             continue
         if not volume.get("source"):
             raise ValueError(f"{name}: the volume for {volume['target']} needs a source.")
         text = _volume_text(volume)
-        if index is None:
-            index = len(entries)
-            entries.append(text)
-        entries[index] = text
-        changes.append(Set((*place, index), text) if len(entries) > 1 else Set(place, [text]))
+        changes.append(Set((*place, _placed(entries, index, text)), text))
         source = str(volume["source"])
         if is_named(source) and source not in (model.get("volumes") or {}):
             changes.append(Set(("volumes", source), {}))
-    return changes
+    return changes + _deletions(place, gone)
 
 
 def is_named(source: str) -> bool:

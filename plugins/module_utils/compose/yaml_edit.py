@@ -109,7 +109,7 @@ def _ways(tree: Tree, change: Step) -> tuple[t.Any, t.Iterator[list[yaml_places.
     if isinstance(change, Delete):
         return yaml_data.without(tree.data, change.path), yaml_ways.ways_to_delete(tree, change.path)
     if isinstance(change, Insert):
-        expected = yaml_data.with_inserted(tree.data, change.path, change.value)
+        expected = yaml_data.with_inserted(tree.data, change.path, yaml_fragment.plain(change.value))
         return expected, yaml_ways.ways_to_insert(tree, change.path, change.value)
     value = _adapted(tree, change)
     expected = yaml_data.with_value(tree.data, change.path, yaml_fragment.plain(value))

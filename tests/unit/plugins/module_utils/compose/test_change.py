@@ -188,3 +188,114 @@ def test_a_file_that_may_not_be_written(files):
             change.require_writable(files.base)
     finally:
         os.seteuid(0)
+
+
+LISTED = b"""services:
+  bot:
+    image: x
+    environment:
+      - A=1
+      - B=2
+    volumes:
+      - ./conf:/conf
+      - data:/data # theirs
+  api:
+    command: uvicorn app:app --port 8000 --workers 2
+"""
+VOLUMES = ("services", "bot", "volumes")
+VARIABLES = ("services", "bot", "environment")
+COMMAND = ("services", "api", "command")
+
+
+@pytest.fixture
+def listed(tmp_path):
+    found = Files(tmp_path)
+    with open(found.base, "wb") as stream:
+        stream.write(LISTED)
+    return found
+
+
+def change_text(files, *pairs):
+    """Somebody else's change, in the file and in what is expected of the undo."""
+    text, wanted = read(files.base), LISTED
+    for old, new in pairs:
+        assert old in text and old in wanted
+        text, wanted = text.replace(old, new), wanted.replace(old, new)
+    with open(files.base, "wb") as stream:
+        stream.write(text)
+    return wanted
+
+
+def test_several_entries_of_a_list_in_one_run(listed):
+    listed.write(listed.base, [Set((*VARIABLES, 2), "C=3"), Set((*VARIABLES, 3), "D=4"), Set((*VOLUMES, 2), "/h:/h")])
+    wanted = change_text(listed, (b"image: x", b"image: y"))
+    (undone,) = listed.undo()
+    assert (undone.outcome, read(listed.base)) == ("values", wanted)
+
+
+def test_several_entries_taken_out_of_a_list_in_one_run(listed):
+    listed.write(listed.base, [edit.Delete((*VARIABLES, 1)), edit.Delete((*VARIABLES, 0))])
+    wanted = change_text(listed, (b"image: x", b"image: y"))
+    listed.undo()
+    assert read(listed.base) == wanted
+
+
+@pytest.mark.parametrize(
+    ("changes", "old", "new"),
+    [
+        ([Set((*VOLUMES, 2), "/h:/h")], b"      - ./conf:/conf\n", b"      - ./tls:/tls\n      - ./conf:/conf\n"),
+        ([Set((*VOLUMES, 2), "/h:/h")], b"      - ./conf:/conf\n", b""),
+        ([Set((*VARIABLES, 1), "B=9")], b"      - A=1\n", b"      - Z=0\n      - A=1\n"),
+        ([Set((*VARIABLES, 1), "B=9")], b"      - A=1\n", b""),
+        ([Set((*VARIABLES, 2), "C=3")], b"      - A=1\n      - B=2\n", b"      - B=2\n      - A=1\n"),
+        ([edit.Delete((*VARIABLES, 1))], b"      - A=1\n", b"      - Z=0\n      - A=1\n"),
+        ([Set(COMMAND, "uvicorn app:app --port 8000 --workers 1", literal=True)], b"--port 8000", b"--port 9000"),
+        ([Set(COMMAND, "uvicorn app:app --port 8000", literal=True)], b"--port 8000", b"--port 9000"),
+    ],
+)
+def test_only_ours_is_taken_out_wherever_it_has_moved_to(listed, changes, old, new):
+    listed.write(listed.base, changes)
+    wanted = change_text(listed, (old, new))
+    if changes == [edit.Delete((*VARIABLES, 1))]:
+        wanted = wanted.replace(b"      - A=1\n      - B=2\n", b"      - B=2\n      - A=1\n")  # at the place it had
+    (undone,) = listed.undo()
+    assert (undone.outcome, read(listed.base)) == ("values", wanted)
+
+
+def test_what_somebody_else_has_taken_out_does_not_come_back(listed):
+    listed.write(listed.base, [Set((*VARIABLES, 1), "B=9"), Set((*VOLUMES, 2), "/h:/h")])
+    text = read(listed.base).replace(b"      - B=9\n", b"").replace(b"      - /h:/h\n", b"")
+    with open(listed.base, "wb") as stream:
+        stream.write(text)
+    listed.undo()
+    assert read(listed.base) == text
+
+
+def test_variables_that_became_a_mapping(listed):
+    listed.write(listed.base, [Set((*VARIABLES, 1), "B=9"), Set((*VARIABLES, 2), "C=3")])
+    text = read(listed.base).replace(
+        b"      - A=1\n      - B=9\n      - C=3\n", b"      A: '1'\n      B: '9'\n      C: '3'\n"
+    )
+    with open(listed.base, "wb") as stream:
+        stream.write(text)
+    listed.undo()
+    assert edit.Document(read(listed.base), "x").get(VARIABLES) == {"A": "1", "B": "2"}
+
+
+def test_flags_of_two_owners_are_taken_back_apart(listed):
+    listed.write(listed.base, [Set(COMMAND, "uvicorn app:app --port 8000 --workers 1", literal=True)], "one")
+    both = "uvicorn app:app --port 8000 --workers 1 --limit-concurrency 50"
+    listed.write(listed.base, [Set(COMMAND, both, literal=True)], "two")
+    listed.undo(owner="one")
+    assert edit.Document(read(listed.base), "x").get(COMMAND) == both.replace("--workers 1", "--workers 2")
+    listed.undo(owner="two")
+    assert read(listed.base) == LISTED
+
+
+def test_a_command_that_nobody_can_read_any_more_is_left_alone(listed):
+    listed.write(listed.base, [Set(COMMAND, "uvicorn app:app --port 8000 --workers 1", literal=True)])
+    text = read(listed.base).replace(b"uvicorn app:app --port 8000 --workers 1", b"$START --workers 1")
+    with open(listed.base, "wb") as stream:
+        stream.write(text.replace(b"--workers 1", b""))
+    with pytest.raises(ProjectError, match=r"command of api .* --workers cannot be taken back .* Nothing was changed"):
+        listed.undo()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import parts
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import service as s
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.edit import Delete, Document, Set, edit
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.redis_flags import maxmemory_of
@@ -97,7 +98,7 @@ def test_volumes_are_one_for_each_target_and_named_ones_are_declared():
     ],
 )
 def test_the_target_of_a_written_volume(item, target):
-    assert s._written_target(item) == target
+    assert parts.name_of("volumes", item) == target
 
 
 def test_scalars_are_compared_by_meaning():
