@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose import addition, change
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import addition, change, filed, undo
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.edit import Document
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import (
     LABEL_PROJECT,
@@ -28,7 +28,7 @@ STOP_SECONDS = 10
 def apply_added(task: ProjectTask) -> dict[str, Any]:
     """Bring the wanted services and networks into the file; returns the module's result. Raises project_task.ERRORS."""
     wanted = addition.places(task.params)
-    ours = change.places(task.journal, task.owner, None)
+    ours = filed.places(task.journal, task.owner, None)
     taken = addition.foreign(wanted, task.project.config(), ours)
     if taken:
         raise ValueError(
@@ -102,8 +102,8 @@ def undo_added(task: ProjectTask) -> dict[str, Any]:
     containers = [entry for entry in task.containers() if ("services", entry.service) in parts]
     if not task.check_mode:
         _remove_containers(task, containers)
-    undone = change.undo_files(task.journal, task.owner, task.project, None, task.check_mode)
-    task.warnings += change.undo_warnings(undone, None)
+    undone = undo.undo_files(task.journal, task.owner, task.project, None, task.check_mode)
+    task.warnings += undo.undo_warnings(undone, None)
     files = [entry for entry in undone if entry.before != entry.after]
     networks = _remove_networks(task, [name for section, name in parts if section == "networks"])
     return {
@@ -118,7 +118,7 @@ def undo_added(task: ProjectTask) -> dict[str, Any]:
 
 def _parts(task: ProjectTask, model: Mapping[str, Any]) -> set[tuple[str, str]]:
     """What is ours by the journal, and what a killed run may have left of named parts that are not in the project."""
-    ours = {(str(place[0]), str(place[1])) for place in change.places(task.journal, task.owner, None)}
+    ours = {(str(place[0]), str(place[1])) for place in filed.places(task.journal, task.owner, None)}
     named = {(section, entry["name"]) for section in ("services", "networks") for entry in task.params[section]}
     return ours | {(section, name) for section, name in named if name not in (model.get(section) or {})}
 

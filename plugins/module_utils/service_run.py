@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change, service
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change, filed, service, undo
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.edit import Delete, Document, Set
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import target_file
 from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ProjectTask
@@ -125,11 +125,11 @@ def _pending(
 def undo_services(task: ProjectTask) -> dict[str, Any]:
     """Put the files back; returns the module's result. Raises project_task.ERRORS."""
     names = [entry["name"] for entry in task.params["services"]] or None
-    touched = change.places(task.journal, task.owner, names)
-    undone = change.undo_files(task.journal, task.owner, task.project, names, task.check_mode)
+    touched = filed.places(task.journal, task.owner, names)
+    undone = undo.undo_files(task.journal, task.owner, task.project, names, task.check_mode)
     files = [entry for entry in undone if entry.before != entry.after]
-    task.warnings += change.undo_warnings(undone, names)
-    model = change.model_after(task.project, undone, task.check_mode)
+    task.warnings += undo.undo_warnings(undone, names)
+    model = undo.model_after(task.project, undone, task.check_mode)
     aspects: dict[str, list[str]] = {}
     for place in touched:
         if place[0] == "services" and place[2] in _ASPECTS and place[1] in model.get("services", {}):

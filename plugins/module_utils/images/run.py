@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.smallhost.headroom.plugins.module_utils import atomic_file
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import undo as compose_undo
 from ansible_collections.smallhost.headroom.plugins.module_utils.docker_engine import Engine
 from ansible_collections.smallhost.headroom.plugins.module_utils.images import (
     build,
@@ -321,13 +322,13 @@ def undo(task: ProjectTask) -> dict[str, Any]:
     names = list(task.params["services"]) or None
     old = switch.kept(task)
     chosen = [name for name in old if names is None or name in names]
-    undone = change.undo_files(task.journal, task.owner, task.project, names, task.check_mode)
+    undone = compose_undo.undo_files(task.journal, task.owner, task.project, names, task.check_mode)
     files = [entry for entry in undone if entry.before != entry.after]
-    task.warnings += change.undo_warnings(undone, names)
+    task.warnings += compose_undo.undo_warnings(undone, names)
     if not task.check_mode:
         task.warnings += switch.give_back(task, store, names or [])
     compose_files = [entry for entry in undone if entry.path in _real(task.project.files)]
-    model = change.model_after(task.project, compose_files, task.check_mode)
+    model = compose_undo.model_after(task.project, compose_files, task.check_mode)
     rows = [
         {"name": name, "changed": bool(files), "image": old[name]["name"], "outcome": "restored"} for name in chosen
     ]

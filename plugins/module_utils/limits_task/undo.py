@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.smallhost.headroom.plugins.module_utils import cgroup, docker_engine, sizing, units
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change, limits
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change, limits, undo
 from ansible_collections.smallhost.headroom.plugins.module_utils.docker_engine import Container
 from ansible_collections.smallhost.headroom.plugins.module_utils.limits_task.apply import update_live
 from ansible_collections.smallhost.headroom.plugins.module_utils.limits_task.decide import FITTED
@@ -29,9 +29,9 @@ def undo_limits(task: ProjectTask) -> dict[str, Any]:
     """Put files and containers back; returns the module's result. Raises project_task.ERRORS."""
     names = [entry["name"] for entry in task.params["services"]] or None
     owned = task.journal.owned(task.owner)
-    undone = change.undo_files(task.journal, task.owner, task.project, names, task.check_mode)
-    task.warnings += change.undo_warnings(undone, names)
-    model = change.model_after(task.project, undone, task.check_mode)
+    undone = undo.undo_files(task.journal, task.owner, task.project, names, task.check_mode)
+    task.warnings += undo.undo_warnings(undone, names)
+    model = undo.model_after(task.project, undone, task.check_mode)
     everywhere = task.containers()
     services = []
     for key in sorted(owned):
@@ -117,7 +117,7 @@ def undo_report(
     task: ProjectTask,
     services: Sequence[Service],
     facts: Sequence[Mapping[str, Any]],
-    undone: Sequence[change.Undone],
+    undone: Sequence[undo.Undone],
 ) -> dict[str, Any]:
     """The module's return value for `state: absent`."""
     files = [entry for entry in undone if entry.before != entry.after]

@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.smallhost.headroom.plugins.module_utils import atomic_file
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change, edit
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import project as compose_project
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import undo as compose_undo
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.command import CommandError, CommandLine
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import conf as redis_conf
@@ -261,7 +262,7 @@ def undo(journal: Journal, owner: str, place: Place, check_mode: bool) -> list[U
     """Take this owner's changes out of the compose file and the configuration files."""
     undone: list[Undone] = []
     if place.home is not None:
-        for entry in change.undo_files(journal, owner, place.home.project, [place.home.service], check_mode):
+        for entry in compose_undo.undo_files(journal, owner, place.home.project, [place.home.service], check_mode):
             undone.append(Undone(entry.path, entry.before, entry.after, entry.outcome))
     for path in journal.files(owner):
         prefix = _conf_key(path, "")

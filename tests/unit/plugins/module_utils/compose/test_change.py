@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change, edit
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change, edit, filed, undo
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.edit import Set
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import (
     OVERRIDE_MARK,
@@ -67,7 +67,7 @@ class Files:
 
     def undo(self, services=None, owner="task", check_mode=False):
         with self.journal.locked():
-            return change.undo_files(self.journal, owner, self.project, services, check_mode)
+            return undo.undo_files(self.journal, owner, self.project, services, check_mode)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_somebody_elses_change_stays(files):
     (undone,) = files.undo()
     assert undone.outcome == "values"
     assert read(files.base) == BASE + b"# mine\n"
-    assert change.undo_warnings([undone], None)
+    assert undo.undo_warnings([undone], None)
 
 
 def test_the_first_value_is_the_one_that_comes_back(files):
@@ -159,7 +159,7 @@ def test_temporary_files_of_killed_runs_go_and_others_stay(files):
 
 def test_an_undo_forgets_what_a_killed_run_filed_and_never_wrote(files):
     with files.journal.locked():
-        key = change._journal_key(files.base, LIMIT[0].path)
+        key = filed.key_of(files.base, LIMIT[0].path)
         files.journal.remember("task", key, {"order": 1, "was": edit.remember(BASE, LIMIT[0].path, "x")})
     assert files.undo(check_mode=True) == []
     assert files.journal.read_only().owned("task")
@@ -170,7 +170,7 @@ def test_an_undo_forgets_what_a_killed_run_filed_and_never_wrote(files):
 def test_what_a_killed_run_filed_and_never_wrote_is_forgotten(files):
     path = files.base
     with files.journal.locked():
-        key = change._journal_key(path, LIMIT[0].path)
+        key = filed.key_of(path, LIMIT[0].path)
         files.journal.remember("task", key, {"order": 1, "was": edit.remember(b"x: 1\n", LIMIT[0].path, "x")})
     files.write(path, LIMIT)
     with open(path, "ab") as stream:
@@ -299,3 +299,12 @@ def test_a_command_that_nobody_can_read_any_more_is_left_alone(listed):
         stream.write(text.replace(b"--workers 1", b""))
     with pytest.raises(ProjectError, match=r"command of api .* --workers cannot be taken back .* Nothing was changed"):
         listed.undo()
+
+
+def test_a_list_that_we_began_stays_with_what_somebody_else_has_added(files):
+    files.write(files.base, [Set((*VOLUMES, 0), "/h:/h")])
+    assert b"volumes:\n      - /h:/h\n" in read(files.base)
+    with open(files.base, "wb") as stream:
+        stream.write(BASE.replace(b"# keep\n", b"# keep\n    volumes:\n      - /h:/h\n      - ./own:/own\n"))
+    files.undo()
+    assert read(files.base) == BASE.replace(b"# keep\n", b"# keep\n    volumes:\n      - ./own:/own\n")
