@@ -107,7 +107,7 @@ class Container:
         # What `restore_body` sends for "none" counts as none.
         if values["MemoryReservation"] <= _MINIMUM:
             values["MemoryReservation"] = 0
-        if values["NanoCpus"] >= (os.cpu_count() or 1) * 1_000_000_000:
+        if values["NanoCpus"] == _no_cpu_limit(len(os.sched_getaffinity(0))):
             values["NanoCpus"] = 0
         return {key: 0 if value >= UNLIMITED else value for key, value in values.items()}
 
@@ -269,6 +269,13 @@ def _cpu_body(live: Mapping[str, int], cpus: float) -> dict[str, int]:
     return {} if live["NanoCpus"] == nano else {"NanoCpus": nano}
 
 
+def _no_cpu_limit(processors: int) -> int:
+    """NanoCpus that mean "none". All processors are the most that the engine takes (moby daemon_unix.go), and may be
+    somebody's own limit: one billionth less is nobody's, so it can be told from that.
+    """
+    return processors * 1_000_000_000 - 1
+
+
 def restore_body(container: Container, before: Mapping[str, int], version: int, processors: int) -> dict[str, int]:
     """What has to be sent so that a container has the limits of an earlier `Container.live()` again.
 
@@ -287,7 +294,7 @@ def restore_body(container: Container, before: Mapping[str, int], version: int, 
     if not _same_pids(live["PidsLimit"], before["PidsLimit"]):
         body["PidsLimit"] = before["PidsLimit"]
     if live["NanoCpus"] != before["NanoCpus"]:
-        body["NanoCpus"] = before["NanoCpus"] or processors * 1_000_000_000
+        body["NanoCpus"] = before["NanoCpus"] or _no_cpu_limit(processors)
     elif live["CpuQuota"] != before["CpuQuota"]:
         body.update(CpuQuota=before["CpuQuota"] or -1, CpuPeriod=before["CpuPeriod"] or _DEFAULT_PERIOD)
     return body

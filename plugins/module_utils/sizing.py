@@ -73,8 +73,11 @@ def fit(
     and containers agree on (else None). `mode`: `refuse` raises DoesNotFit where more is needed than wanted, `raise`
     takes what is needed, `force` takes the target whatever happens. `fitted`: `current` was raised above this very
     target by an earlier run, so it only moves when the need has left the dead band around it; once the need has
-    fallen below, the limit comes down (never below the target): a ratchet.
+    fallen below, the limit comes down (never below the target): a ratchet. Where nothing runs to be measured (stopped,
+    or waiting to be restarted), that need still holds.
     """
+    if need is None and mode == "raise" and fitted and current is not None:
+        return Fit(current, None, False, True)
     if mode == "force" or need is None:
         return Fit(target, need, True, False)
     if current == target and (mode == "refuse" or need <= target * (1 + DEAD_BAND) + MIB):

@@ -32,7 +32,7 @@ attributes:
   idempotent:
     description:
       - A second run changes nothing. A limit that O(fit=raise) has fitted to measurements stays in place while the need
-        moves by less than 10 %.
+        moves by less than 10 %, and while no container runs to be measured.
     support: full
 options:
   services:

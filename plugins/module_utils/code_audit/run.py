@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import os
+import pkgutil
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,8 +29,13 @@ LAZY = ("aiogram",)
 
 
 def standard_library() -> frozenset[str]:
-    """Names of the standard library's modules; empty before Python 3.10, where the image tells by costing little."""
-    return frozenset(getattr(sys, "stdlib_module_names", ()))
+    """Names of the standard library's modules; before Python 3.10, those that this interpreter has."""
+    listed: frozenset[str] | None = getattr(sys, "stdlib_module_names", None)
+    if listed is not None:
+        return listed
+    folder = sysconfig.get_path("stdlib")
+    installed = pkgutil.iter_modules([folder, os.path.join(folder, "lib-dynload")])
+    return frozenset(sys.builtin_module_names).union(module.name for module in installed)
 
 
 def imports(root: str) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ decides whether anything has to change, the written one (the file's own text) de
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,6 +26,12 @@ Change = "Set | Delete"
 _DEFAULT_GRACE_SECONDS = 10.0
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000001}
+
+# What Compose adds to every container from `proxies` of the Docker client's config.json (docker/cli, config/configfile,
+# ParseProxyConfig).
+_PROXIES = frozenset(
+    case(f"{kind}_proxy") for kind in ("http", "https", "ftp", "no", "all") for case in (str.lower, str.upper)
+)
 
 
 def plain(text: Any) -> str:
@@ -262,7 +269,7 @@ def pending(
     checks = {
         "command": lambda: _command_differs(service, container, image),
         "environment": lambda: _environment_differs(service, container, image),
-        "volumes": lambda: _volumes_differ(service, model.get("volumes") or {}, container),
+        "volumes": lambda: _volumes_differ(service, model, container),
         "image": lambda: "image" in service and service["image"] != container["Config"].get("Image"),
         "stop_grace_period": lambda: _grace_differs(service, container),
         "restart": lambda: _restart_differs(service, container),
@@ -282,12 +289,32 @@ def _as_mapping(entries: Sequence[str] | None) -> dict[str, str]:
 
 
 def _environment_differs(service: Mapping[str, Any], container: Mapping[str, Any], image: Mapping[str, Any]) -> bool:
-    expected = {**_as_mapping((image.get("Config") or {}).get("Env")), **environment(service)}
-    return expected != _as_mapping(container["Config"].get("Env"))
+    listed = environment(service)
+    expected = {**_as_mapping((image.get("Config") or {}).get("Env")), **listed}
+    found = _as_mapping(container["Config"].get("Env"))
+    # Not the file's to say: the client's proxies, and names without a value, which Compose's own environment gives.
+    unsaid = {*_PROXIES, *(service.get("environment") or {})} - listed.keys()
+    return any(expected.get(name) != found.get(name) for name in {*expected, *found} - unsaid)
 
 
-def _volumes_differ(service: Mapping[str, Any], declared: Mapping[str, Any], container: Mapping[str, Any]) -> bool:
-    expected = set()
+def _unlisted_targets(service: Mapping[str, Any], services: Mapping[str, Any]) -> set[str]:
+    """Where a container has mounts that its `volumes` do not list: secrets, configs, and what other services share.
+
+    Secrets and configs as Compose places them (docker/compose, pkg/compose/create.go, buildContainerSecretMounts).
+    """
+    found = set()
+    for key, folder in (("secrets", "/run/secrets"), ("configs", "/")):
+        for entry in service.get(key) or []:
+            found.add(posixpath.normpath(posixpath.join(folder, entry.get("target") or entry["source"])))
+    for shared in service.get("volumes_from") or []:
+        other = services.get(shared.partition(":")[0]) or {}
+        found.update(str(entry["target"]).rstrip("/") for entry in other.get("volumes") or [])
+        found |= _unlisted_targets(other, services)
+    return found
+
+
+def _volumes_differ(service: Mapping[str, Any], model: Mapping[str, Any], container: Mapping[str, Any]) -> bool:
+    declared, expected = model.get("volumes") or {}, set()
     for entry in service.get("volumes") or []:
         if entry.get("type") not in ("bind", "volume") or not entry.get("source"):
             continue
@@ -295,13 +322,15 @@ def _volumes_differ(service: Mapping[str, Any], declared: Mapping[str, Any], con
         if entry["type"] == "volume":
             source = (declared.get(source) or {}).get("name", source)
         expected.add((plain(source), str(entry["target"]).rstrip("/"), not entry.get("read_only")))
+    unlisted = _unlisted_targets(service, model.get("services", {})) - {entry[1] for entry in expected}
     found = set()
     for mount in container.get("Mounts") or []:
         # A volume that an image or an entry without a source asked for has a random name of 64 hex digits.
         anonymous = mount.get("Type") == "volume" and re.fullmatch(r"[0-9a-f]{64}", mount.get("Name") or "")
-        if mount.get("Type") in ("bind", "volume") and not anonymous:
+        target = str(mount["Destination"]).rstrip("/")
+        if mount.get("Type") in ("bind", "volume") and not anonymous and target not in unlisted:
             source = mount.get("Name") if mount["Type"] == "volume" else mount.get("Source")
-            found.add((source, str(mount["Destination"]).rstrip("/"), bool(mount.get("RW"))))
+            found.add((source, target, bool(mount.get("RW"))))
     return expected != found
 
 

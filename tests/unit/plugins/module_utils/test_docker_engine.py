@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.smallhost.headroom.plugins.module_utils import docker_engine as engine
 
 MIB = 1024 * 1024
+PROCESSORS = len(os.sched_getaffinity(0))
 
 
 def container(**host_config):
@@ -70,18 +71,27 @@ def test_taking_limits_away_again(version, swap, low):
         "Memory": engine.UNLIMITED,
         "MemorySwap": swap,
         "MemoryReservation": low,
-        "NanoCpus": 2_000_000_000,
+        "NanoCpus": 1_999_999_999,
         "PidsLimit": 0,
     }
 
 
 def test_what_was_taken_away_counts_as_none():
-    processors = (os.cpu_count() or 1) * 1_000_000_000
-    lifted = container(
-        Memory=engine.UNLIMITED, MemorySwap=engine.UNLIMITED, MemoryReservation=-1, NanoCpus=processors, PidsLimit=0
-    )
+    limited = container(Memory=5 * MIB, MemorySwap=5 * MIB, MemoryReservation=7 * MIB, NanoCpus=5, PidsLimit=7)
+    lifted = container(**engine.restore_body(limited, UNLIMITED, 1, PROCESSORS))
     assert lifted.live() == UNLIMITED
-    assert engine.restore_body(lifted, UNLIMITED, 1, 2) == {}
+    assert engine.restore_body(lifted, UNLIMITED, 1, PROCESSORS) == {}
+
+
+def test_a_limit_of_all_processors_is_one():
+    wanted, sent = {"cpus": float(PROCESSORS)}, {"NanoCpus": PROCESSORS * 1_000_000_000}
+    assert engine.update_body(container(), wanted) == sent
+    assert engine.update_body(container(**sent), wanted) == {}
+    assert container(**sent).limits()["cpus"] == PROCESSORS
+    assert engine.restore_body(container(NanoCpus=5), container(**sent).live(), 2, PROCESSORS) == sent
+    lifted = engine.restore_body(container(**sent), UNLIMITED, 2, PROCESSORS)
+    assert container(**lifted).live() == UNLIMITED
+    assert engine.update_body(container(**lifted), wanted) == sent
 
 
 def test_limits_from_before_come_back():

@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from ansible_collections.smallhost.headroom.plugins.module_utils import units
 from ansible_collections.smallhost.headroom.plugins.module_utils.cgroup import Memory
 from ansible_collections.smallhost.headroom.plugins.module_utils.docker_engine import Container
-from ansible_collections.smallhost.headroom.plugins.module_utils.limits_task import decide, host
+from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal
+from ansible_collections.smallhost.headroom.plugins.module_utils.limits_task import apply, decide, host
 from ansible_collections.smallhost.headroom.plugins.module_utils.limits_task.service import Service
 
 MIB = 1024 * 1024
@@ -125,6 +128,22 @@ def test_every_container_of_the_host_counts_once():
     assert found["p-removed-1"].limit == 3 * MIB
     assert "other-stopped-1" not in found
     assert sum(share.limit or 0 for share in found.values()) == (100 + 30 + 500 + 3) * MIB
+
+
+def test_a_container_that_waits_to_be_restarted_keeps_its_fitted_limit(tmp_path):
+    sizes = {"Memory": 180 * MIB, "MemorySwap": 180 * MIB}
+    config = {"mem_limit": str(180 * MIB), "memswap_limit": str(180 * MIB)}
+    wanted = decide.read_wanted({"name": "bot", "memory": "120M"})
+    bot = Service("bot", config, wanted, [running("p", "bot", state="restarting", **sizes)], {"pbot1": None})
+    journal = Journal("p", str(tmp_path))
+    with journal.locked():
+        journal.remember("limits", decide.FITTED + "bot", {"target": 120 * MIB, "limit": 180 * MIB})
+        task = SimpleNamespace(params={"fit": "raise"}, journal=journal, owner="limits", warnings=[])
+        assert decide.decide(task, bot) == []
+        decide.plan(bot, False, True)
+        apply.remember_fit(task, bot)
+        assert journal.recall("limits", decide.FITTED + "bot") == {"target": 120 * MIB, "limit": 180 * MIB}
+    assert not bot.changed
 
 
 def test_a_limit_counts_as_agreed_only_where_file_and_containers_have_it():

@@ -78,6 +78,12 @@ def test_the_ratchet_comes_down_to_the_need_and_to_the_target_never_below():
     assert fit("raise", 20 * MIB, current=200 * MIB, fitted=True) == sizing.Fit(100 * MIB, 20 * MIB, True, False)
 
 
+def test_a_fitted_limit_stays_where_nothing_runs_to_be_measured():
+    assert fit("raise", None, current=180 * MIB, fitted=True) == sizing.Fit(180 * MIB, None, False, True)
+    assert fit("raise", None, current=180 * MIB) == sizing.Fit(100 * MIB, None, True, False)
+    assert fit("refuse", None, current=180 * MIB, fitted=True).limit == 100 * MIB
+
+
 def test_a_grown_need_raises_a_fitted_limit():
     assert fit("raise", 250 * MIB, current=200 * MIB, fitted=True).limit == 250 * MIB
 

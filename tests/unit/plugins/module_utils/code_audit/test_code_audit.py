@@ -153,6 +153,13 @@ def test_planted_faults_of_the_reference_stack():
     assert "asyncio" not in run.imports(str(STACK))
 
 
+def test_the_standard_library_is_known_before_python_3_10(monkeypatch):
+    monkeypatch.delattr(sys, "stdlib_module_names", raising=False)
+    found = run.standard_library()
+    assert {"asyncio", "email", "json", "math", "sys"} <= found
+    assert not {"pytest", "yaml", "redis"} & found
+
+
 def line_of(finding):
     return (STACK / finding.path).read_text().splitlines()[finding.line - 1].strip()
 

@@ -134,9 +134,19 @@ SERVICE = {
 ASPECTS = ["command", "environment", "volumes", "image", "stop_grace_period", "restart"]
 
 
-def pending(**changes):
-    model = {"services": {"bot": {**SERVICE, **changes}}, "volumes": {"data": {"name": "p_data"}}}
-    return s.pending(ASPECTS, model, "bot", CONTAINER, IMAGE)
+def pending(container=CONTAINER, others=None, **changes):
+    services = {"bot": {**SERVICE, **changes}, **(others or {})}
+    model = {"services": services, "volumes": {"data": {"name": "p_data"}}}
+    return s.pending(ASPECTS, model, "bot", container, IMAGE)
+
+
+def mounting(*binds):
+    more = [{"Type": "bind", "Source": source, "Destination": target, "RW": False} for source, target in binds]
+    return {**CONTAINER, "Mounts": [*CONTAINER["Mounts"], *more]}
+
+
+def with_variables(*variables):
+    return {**CONTAINER, "Config": {**CONTAINER["Config"], "Env": [*CONTAINER["Config"]["Env"], *variables]}}
 
 
 def test_a_container_that_has_everything():
@@ -158,6 +168,45 @@ def test_a_container_that_has_everything():
 )
 def test_each_thing_a_container_can_lack(aspect, value):
     assert pending(**{aspect: value}) == [aspect]
+
+
+@pytest.mark.parametrize(
+    ("listed", "target"),
+    [
+        ({"secrets": [{"source": "key"}]}, "/run/secrets/key"),
+        ({"secrets": [{"source": "key", "target": "deep/key"}]}, "/run/secrets/deep/key"),
+        ({"secrets": [{"source": "key", "target": "/etc/key"}]}, "/etc/key"),
+        ({"configs": [{"source": "conf"}]}, "/conf"),
+        ({"configs": [{"source": "conf", "target": "etc/conf"}]}, "/etc/conf"),
+        ({"configs": [{"source": "conf", "target": "/etc/conf"}]}, "/etc/conf"),
+        ({"volumes_from": ["db:ro"]}, "/db"),
+        ({"volumes_from": ["db"]}, "/run/secrets/key"),
+    ],
+)
+def test_mounts_that_volumes_do_not_list_are_no_difference(listed, target):
+    db = {"volumes": [{"type": "bind", "source": "/p/k", "target": "/db"}], "secrets": [{"source": "key"}]}
+    assert pending(mounting(("/p/k", target)), {"db": db}, **listed) == []
+    assert pending(mounting(("/p/k", target)), {"db": db}) == ["volumes"]
+
+
+def test_an_own_mount_in_a_secrets_place_is_compared():
+    own = [*SERVICE["volumes"], {"type": "bind", "source": "/p/own", "target": "/run/secrets/key", "read_only": True}]
+    listed = {"secrets": [{"source": "key"}], "volumes": own}
+    assert pending(mounting(("/p/own", "/run/secrets/key")), **listed) == []
+    assert pending(mounting(("/p/other", "/run/secrets/key")), **listed) == ["volumes"]
+    assert pending(**listed) == ["volumes"]
+
+
+def test_the_docker_client_s_proxies_are_no_difference_unless_the_service_sets_them():
+    proxied = with_variables("HTTPS_PROXY=http://p:3128", "https_proxy=http://p:3128", "NO_PROXY=a", "no_proxy=a")
+    assert pending(proxied) == []
+    assert pending(proxied, environment={"A": "1", "NO_PROXY": "b"}) == ["environment"]
+    assert pending(environment={"A": "1", "NO_PROXY": "b"}) == ["environment"]
+
+
+@pytest.mark.parametrize("found", [["B"], ["B=2"], []])
+def test_a_variable_without_a_value_is_compose_s_environment_s_to_give(found):
+    assert pending(with_variables(*found), environment={"A": "1", "B": None}) == []
 
 
 @pytest.mark.parametrize(
