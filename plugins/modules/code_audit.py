@@ -94,7 +94,7 @@ imports:
   returned: success
   type: dict
   sample: {"PIL": ["from PIL import Image"], "rq": ["from rq import Queue", "from rq.job import Job"]}
-skipped:
+not_run:
   description: What could not be looked at, and why.
   returned: unless O(imports_only=true)
   type: list
@@ -123,14 +123,14 @@ def main() -> None:
         imports = run.imports(source)
         if module.params["imports_only"]:
             module.exit_json(changed=False, imports=imports)
-        findings, skipped = run.audit(source, module.params["profiles"], module.params["commands"])
+        findings, not_run = run.audit(source, module.params["profiles"], module.params["commands"])
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}.")
     if not imports and not findings:
         module.fail_json(msg=f"{source} holds no Python code that imports anything. Name the application's folder.")
-    for text in skipped:
+    for text in not_run:
         module.warn(text)
-    module.exit_json(changed=False, imports=imports, findings=[one.as_dict() for one in findings], skipped=skipped)
+    module.exit_json(changed=False, imports=imports, findings=[one.as_dict() for one in findings], not_run=not_run)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ settings:
       description: Whether the running dockerd has it.
       type: bool
       sample: true
-skipped:
+not_applied:
   description: Settings that were left alone, with the reason.
   returned: success
   type: list

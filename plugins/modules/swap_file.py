@@ -14,7 +14,7 @@ author:
 description:
   - Makes a swap file where the host has no swap at all, takes it into use, and writes the unit of systemd that does so
     at boot. A host that has swap of any kind keeps what it has.
-  - A host that is itself a container cannot have swap of its own. That is said in RV(skipped), and is no failure.
+  - A host that is itself a container cannot have swap of its own. That is said in RV(reason), and is no failure.
   - A container whose limit of memory and swap equals its memory limit does not swap. There the file is for everything
     outside of containers.
 extends_documentation_fragment:
@@ -90,7 +90,7 @@ used:
   returned: success
   type: int
   sample: 0
-skipped:
+reason:
   description: Why nothing was made; empty where the file is ours.
   returned: success
   type: str

@@ -152,7 +152,7 @@ def _result(
         "changed": changed,
         "path": path,
         "settings": rows,
-        "skipped": [{"name": entry.name, "reason": entry.reason} for entry in skipped],
+        "not_applied": [{"name": entry.name, "reason": entry.reason} for entry in skipped],
         "restart_pending": [] if restart else list(pending),
         "reloaded": task.reloaded,
         "restarted": task.restarted,

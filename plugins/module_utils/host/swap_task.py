@@ -173,11 +173,11 @@ def _remove(task: Task, path: str) -> None:
     task.journal.forget(task.owner, f"swap:{path}")
 
 
-def _result(found: list[Area], skipped: str) -> dict[str, Any]:
+def _result(found: list[Area], reason: str) -> dict[str, Any]:
     return {
         "changed": False,
         "areas": [{"path": area.path, "type": area.kind, "size": area.size, "used": area.used} for area in found],
         "total": sum(area.size for area in found),
         "used": sum(area.used for area in found),
-        "skipped": skipped,
+        "reason": reason,
     }
