@@ -92,6 +92,11 @@ class Container:
         return (self.data["State"].get("Health") or {}).get("Status")
 
     @property
+    def stop_timeout(self) -> int | None:
+        """Seconds that the engine waits for its end before it kills; None: the engine's own default."""
+        return (self.data.get("Config") or {}).get("StopTimeout")
+
+    @property
     def host_config(self) -> Mapping[str, Any]:
         """What the engine was asked for: limits, network mode, restart policy."""
         return self.data["HostConfig"]

@@ -39,6 +39,7 @@ def describe(container: Container, group: cgroup.Group | None) -> dict[str, Any]
         "status": state.get("Status"),
         "started_at": state.get("StartedAt"),
         "health": container.health,
+        "stop_timeout": container.stop_timeout,
         "restarts": container.restarts,
         "oom_killed": bool(state.get("OOMKilled")),
         "exit_code": None if container.running else state.get("ExitCode"),

@@ -397,6 +397,10 @@ containers:
       description: The state of its health check; V(null) without one.
       type: str
       sample: healthy
+    stop_timeout:
+      description: Seconds that Docker waits for its end before it kills it; V(null) for Docker's own default.
+      type: int
+      sample: 190
     restarts:
       description: How often the engine has restarted it.
       type: int

@@ -20,12 +20,13 @@ import pytest
 from conftest import differences, look, runs, services, users
 
 from sandbox import playbook, ssh
+from sandbox.stack import TARGET
 from sandbox.stack.deploy import wait_until_healthy
 
 GUARD_SECONDS = 60
 WATCH = "TASK [smallhost.headroom.rollout : Watch the stack]"
 REDIS = "docker exec imagebot-redis redis-cli"
-BUSY = "local n = 0 for i = 1, 6000000 do n = n + i end return n"
+BUSY = "local n = 0 for i = 1, 20000000 do n = n + i end return n"
 
 
 @dataclass
@@ -57,7 +58,7 @@ FAULTS = {
         inject="docker exec --user 0 imagebot-api sh -c 'chmod 0 $(command -v curl)'",
         mend="docker exec --user 0 imagebot-api sh -c 'chmod 755 /usr/bin/curl'",
     ),
-    # Its Redis is busy with scripts of some 60 ms, so each answer that asks Redis waits.
+    # Its Redis is busy with scripts of some 200 ms, so each answer that asks Redis waits.
     "slow_api": Fault(
         ["ervice api answers", "times as slowly as before"],
         inject=f"(timeout 100 {REDIS} -r 10000 eval '{BUSY}' 0 > /dev/null 2>&1 &)",
@@ -140,3 +141,31 @@ def test_nobody_there_is_inconclusive_and_stays(instance, tmp_path):
     assert runs(instance)[-1]["outcome"] == "inconclusive"
     assert "stage1_quick_wins: inconclusive." in output
     assert differences(before, instance) != []
+
+
+@pytest.fixture
+def api_that_is_well_once(instance):
+    """An API whose health needs a file in its container: the restarted one has none."""
+    compose = f"{TARGET}/deploy/docker-compose.prod.yml"
+    up = f"docker compose -f {compose} up --detach --no-build --no-deps api"
+    once = '["CMD-SHELL", "test -e /tmp/first \\&\\& curl -f http://localhost:8000/health"]'
+    touch = "docker exec --user 0 imagebot-api touch /tmp/first"
+    ssh.execute(instance, f"cp -p {compose} /root/compose.before; sed -i '/curl/s#test:.*#test: {once}#' {compose}")
+    ssh.execute(instance, f"{up}; {touch}")
+    wait_until_healthy(instance)
+    yield
+    ssh.execute(instance, f"mv /root/compose.before {compose}; {up}")
+    wait_until_healthy(instance)
+
+
+def test_a_service_that_does_not_come_back_takes_the_stage_back(instance, tmp_path, api_that_is_well_once):
+    before = look(instance)
+    # As with -e on the command line, which gives texts.
+    code, output = stage(instance, tmp_path, {"rollout_settle_seconds": "45"}, lambda: None)
+    assert code == 2, output
+    message = playbook.failures(output)[-1]
+    print(message)
+    assert "was taken back" in message and "Still not well: api" in message
+    assert "api was unhealthy 45 seconds after its restart" in message
+    assert runs(instance)[-1]["outcome"] == "undone"
+    assert differences(before, instance) == []
