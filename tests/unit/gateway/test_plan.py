@@ -70,6 +70,34 @@ def test_a_credential_in_the_query_counts(call_to):
     assert one.cached and one.key != two.key and quota(calls[0], one) != quota(calls[1], two)
 
 
+@pytest.mark.parametrize(
+    ("url", "body", "headers"),
+    [
+        ("/openai/v1/responses", {"model": "a"}, {}),
+        (CHAT, {"model": "a"}, {"cache_control": "no-store"}),
+        ("/gemini/v1beta/models/a:streamGenerateContent", {"contents": []}, {}),
+    ],
+)
+def test_a_limit_counts_for_one_model_and_path_of_an_account_whatever_the_policy_says(call_to, url, body, headers):
+    def limit(url, body, credential="Bearer sk-one"):
+        call = call_to(url, body, authorization=credential, **headers)
+        plan = decide(call)
+        assert not plan.cached
+        return quota(call, plan)
+
+    one = limit(url, body)
+    assert one == limit(url, {**body, "user": "x"}) and one != limit(url, body, "Bearer sk-two")
+    assert one not in (limit(url, {**body, "model": "b"}), limit("/openai/v1/audio/speech", body))
+
+
+def test_a_limit_of_a_body_without_a_model(call_to):
+    limits = set()
+    for raw in (b"", b"no JSON", b"[1]", b"\xff", b'{"model": 1, "model": 2}', None):
+        call = call_to("/openai/v1/files", raw=raw)
+        limits.add(quota(call, decide(call)))
+    assert len(limits) == 1
+
+
 def test_headers_that_do_not_matter_do_not_count(call_to):
     one = decide(call_to(CHAT, BODY, user_agent="a", x_stainless_retry_count="0"))
     assert one.key == decide(call_to(CHAT, BODY, user_agent="b", x_stainless_retry_count="1")).key

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -174,11 +175,17 @@ def decide(call: Call, variant: float = 0.0) -> Plan:
 
 
 def quota(call: Call, plan: Plan) -> bytes:
-    """Return the name of the limit that a call counts against at its provider: as a rule one per account and model."""
-    parts = [plan.credential]
-    if call.request.method == "POST" and plan.fields is not None:
-        parts += (str(plan.fields.get("model", "")).encode("utf-8", "replace"), call.path)
-    return keys.digest(parts)
+    """Return the name of the limit that a call counts against at its provider: as a rule one per account and model.
+
+    Of a call that is only passed on, the body is read here: whoever gets a kept answer does not pay for it. One that is
+    passed on piece by piece has no model.
+    """
+    fields: Any = plan.fields
+    if fields is None:
+        with contextlib.suppress(keys.NotCanonical):
+            fields = keys.parse(call.request.body or b"")
+    model = str(fields.get("model", "")) if isinstance(fields, dict) else ""
+    return keys.digest((plan.credential, call.path, model.encode("utf-8", "replace")))
 
 
 def _variant(route: Route, fields: dict[str, Any], draw: float) -> int:
