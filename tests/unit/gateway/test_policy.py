@@ -66,6 +66,16 @@ def test_accounts_share_nothing_however_the_policy_writes_a_header(tmp_path, cal
     assert len(keys) == 2 and b"" not in keys
 
 
+def test_words_of_unless(tmp_path):
+    text = '[providers.openai.routes.chat]\nunless = ["toolChoice", "X-Mine:"]\nunless_model = ["*-Search", "a.b"]\n'
+    route = laid_over(tmp_path, text).providers["openai"].routes[0]
+    assert route.unless == ("toolChoice", "x-mine:")  # fields have a case, headers do not
+    models = ("gpt-search", "-search", "a.b", "axb", "a.b.c", "")
+    assert [bool(route.unless_model.fullmatch(model)) for model in models] == [True, True, True, False, False, False]
+    none = laid_over(tmp_path, "[providers.openai.routes.chat]\nunless_model = []\n").providers["openai"].routes[0]
+    assert none.unless_model is None
+
+
 @pytest.mark.parametrize(
     ("written", "read"), [("", ""), ("llm:80", "llm:80"), ("my_llm:8000", "my_llm:8000"), ("[::1]:80", "::1:80")]
 )
@@ -132,6 +142,7 @@ def test_when_is_replaced_as_a_whole(tmp_path):
         ("[providers.openai.routes.chat]\nttl_hours = 1e9\n", "ttl_hours is a number, at least 0 and at most 87600"),
         ("[providers.openai.routes.chat]\nwhen = 5\n", "providers.openai.routes.chat: when is a table, not 5"),
         ('[providers.openai.routes.chat]\nunless = "tools"\n', "unless is a list of texts, not 'tools'"),
+        ('[providers.openai.routes.chat]\nunless_model = "*sonar*"\n', "unless_model is a list of texts"),
         ("[providers.openai.routes.chat]\npath = 5\n", "path is a text"),
         ('[providers.openai.routes.chat]\npath = "v1/chat"\n', 'path is a text that begins with "/" or "*"'),
         ("[providers.openai.routes.x]\nttl_hours = 1\n", "providers.openai.routes.x: path is missing"),

@@ -73,6 +73,7 @@ class Route:
     store: str
     when: tuple[tuple[str, Any], ...]
     unless: tuple[str, ...]
+    unless_model: re.Pattern[str] | None
     ignore: frozenset[str]
     ordered: frozenset[str]
     items: Items | None
@@ -241,7 +242,8 @@ def _route(name: str, table: dict[str, Any], where: str) -> Route:
         raise PolicyError(f"{where}: answer is one of {', '.join(sorted(ANSWERS))}, not {route.answer!r}")
     if (route.answer == "items") != (route.items is not None):
         raise PolicyError(f'{where}: answer = "items" and the table items belong together')
-    route = dataclasses.replace(route, method=route.method.upper())
+    unless = tuple(word.lower() if word.endswith(":") else word for word in route.unless)
+    route = dataclasses.replace(route, method=route.method.upper(), unless=unless)
     names_pictures = route.answer.startswith("fal_") and route.method == "POST"
     if names_pictures and route.ttl + route.grace > FAL_KEEPS_SECONDS:
         raise PolicyError(f"{where}: ttl_hours + grace_hours must stay below the 168 for which Fal keeps pictures")

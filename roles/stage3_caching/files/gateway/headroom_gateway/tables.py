@@ -38,9 +38,14 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(".*".join(re.escape(part) for part in text.split("*")))
 
 
+def _any_pattern(texts: list[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(_pattern(text.lower()).pattern for text in texts)) if texts else None
+
+
 _KINDS: Mapping[Any, tuple[str, Callable[[Any], bool], Callable[[Any], Any]]] = {
     str: ("a text", _is_text, str),
     re.Pattern[str]: ('a text that begins with "/" or "*"', _is_pattern, _pattern),
+    re.Pattern[str] | None: ("a list of texts", _is_list, _any_pattern),
     tuple[str, ...]: ("a list of texts", _is_list, tuple),
     frozenset[str]: ("a list of texts", _is_list, frozenset),
     tuple[tuple[str, Any], ...]: ("a table", _is_table, lambda table: tuple(table.items())),
