@@ -126,7 +126,7 @@ http {{
     location / {{
       proxy_pass http://{LOOPBACK}:{provider.port}; proxy_cache answers; proxy_cache_methods POST;
       proxy_cache_key "$request_method$uri$http_authorization$request_body"; proxy_cache_valid 200 1h;
-      proxy_cache_lock on; proxy_ignore_headers Cache-Control;
+      proxy_cache_lock on; proxy_ignore_headers Cache-Control Set-Cookie;
     }}
   }}
 }}

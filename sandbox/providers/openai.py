@@ -11,6 +11,7 @@ import asyncio
 import base64
 import itertools
 import json
+import secrets
 import time
 from typing import Any
 
@@ -42,7 +43,13 @@ class OpenAI:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embeddings)
         app.router.add_get("/v1/models", self._models)
+        app.on_response_prepare.append(self._cookies)
         return app
+
+    async def _cookies(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """Set what Cloudflare in front of api.openai.com does, with each answer."""
+        for name in ("__cf_bm", "_cfuvid"):
+            response.headers.add("Set-Cookie", f"{name}={secrets.token_urlsafe(32)}; path=/; HttpOnly; Secure")
 
     async def _json(self, request: web.Request) -> dict[str, Any] | web.Response:
         if not request.headers.get("Authorization", "").startswith("Bearer sk-"):

@@ -32,10 +32,11 @@ def test_a_hit_is_the_miss_byte_for_byte(gateway, providers, fields):
         return [await client.chat("hello", **fields) for _unused in range(3)]
 
     first, *others = run(gateway, scenario)
-    assert first.cache == "MISS" and "Age" not in first.headers
+    assert first.cache == "MISS" and "Age" not in first.headers and len(first.headers.getall("Set-Cookie")) == 2
     for other in others:
         assert (other.status, other.body, other.cache) == (200, first.body, "HIT")
         assert other.headers["Content-Type"] == first.headers["Content-Type"] and int(other.headers["Age"]) >= 0
+        assert "Set-Cookie" not in other.headers
     assert sum(providers.counts().values()) == 1
 
 

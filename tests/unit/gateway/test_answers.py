@@ -83,6 +83,16 @@ def test_headers_that_forbid_it(header):
     assert judge("chat", chat(), headers=[*JSON, header]) != ""
 
 
+BOTS = (b"set-cookie", b"__cf_bm=x.y-1790000000; path=/; expires=Mon, 21-Sep-26 14:43:20 GMT; HttpOnly; Secure")
+LIMITS = (b"set-cookie", b"_cfuvid=z; path=/; domain=.api.openai.com; HttpOnly; Secure; SameSite=None")
+
+
+def test_cookies_of_the_network_before_the_provider_forbid_nothing():
+    assert judge("chat", chat(), headers=[*JSON, BOTS, LIMITS]) == ""
+    assert judge("chat", chat(), headers=[*JSON, BOTS, (b"set-cookie", b"session=1"), LIMITS]) == "sets a cookie"
+    assert judge("chat", chat(), headers=[*JSON, (b"set-cookie", b"a=__cf_bm=x")]) == "sets a cookie"
+
+
 def test_half_a_body_is_no_json():
     body = json.dumps(chat()).encode()
     for size in range(len(body)):

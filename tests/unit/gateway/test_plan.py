@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from headroom_gateway.plan import decide, has_value, locate, lookup, quota
+from headroom_gateway.plan import decide, has_value, locate, lookup, quota, whole_key
 
 CHAT = "/openai/v1/chat/completions"
 BODY = {"model": "m", "temperature": 0, "messages": [{"role": "user", "content": "x"}]}
@@ -34,12 +34,60 @@ def test_alias_and_host_are_one_place(call_to):
         ({"tools": [{"type": "function"}]}, "has tools"),
         ({"functions": [{}]}, "has functions"),
         ({"web_search_options": {"a": 1}}, "has web_search_options"),
+        ({"web_search_options": {}}, "has web_search_options"),
+        ({"model": "gpt-4o-search-preview-2025-03-11"}, "a model that is not kept"),
         ({"store": True}, "has store"),
     ],
 )
 def test_a_chat_that_is_not_deterministic_passes_through(call_to, change, reason):
     plan = decide(call_to(CHAT, {**BODY, **change}))
     assert (plan.cached, plan.reason) == (False, reason)
+
+
+@pytest.mark.parametrize(
+    ("provider", "change"),
+    [
+        ("openrouter", {"model": "openai/gpt-4o:online"}),
+        ("openrouter", {"model": "OpenAI/GPT-4o:Online"}),
+        ("openrouter", {"model": "perplexity/sonar-pro"}),
+        ("openrouter", {"model": "perplexity/llama-3.1-sonar-large-128k-online"}),
+        ("openrouter", {"model": "@preset/mine"}),
+        ("openrouter", {"preset": "mine"}),
+        ("openrouter", {"models": ["a", "perplexity/sonar"]}),
+        ("openrouter", {"plugins": [{"id": "web"}]}),
+        ("groq", {"model": "groq/compound-mini"}),
+        ("groq", {"model": "compound-beta"}),
+    ],
+)
+def test_what_searches_or_is_changed_at_the_provider_passes_through(call_to, provider, change):
+    path = f"/{provider}/v1/chat/completions"
+    assert not decide(call_to(path, {**BODY, **change})).cached
+    assert decide(call_to(path, {**BODY, "model": "meta-llama/llama-3.3-70b-instruct"})).cached
+    assert decide(call_to(path, {**BODY, "model": None})).cached
+
+
+@pytest.mark.parametrize("name", ["glossary_id", "glossary_ids", "style_id", "translation_memory_id"])
+def test_a_translation_by_what_may_be_changed_at_deepl_passes_through(call_to, name):
+    body = {"text": ["x"], "target_lang": "DE"}
+    assert decide(call_to("/deepl/v2/translate", body)).cached
+    assert decide(call_to("/deepl/v2/translate", {**body, name: "g1"})).reason == f"has {name}"
+
+
+@pytest.mark.parametrize("url", ["/queue.fal.run/fal-ai/flux", "/fal.run/fal-ai/flux"])
+def test_a_picture_with_a_life_of_its_own_passes_through(call_to, url):
+    name = "x-fal-object-lifecycle-preference"
+    call = call_to(url, {"prompt": "x", "seed": 1}, **{name: '{"expiration_duration_seconds": 3600}'})
+    plan = decide(call)
+    assert (plan.cached, plan.reason) == (False, f"has {name}:")
+    # Nor would it be given to somebody else where the operator allows it.
+    plain = call_to(url, {"prompt": "x", "seed": 1})
+    assert decide(plain).key not in (b"", whole_key(call, plan.credential, plan.fields))
+
+
+def test_a_version_of_groqs_has_a_key_of_its_own(call_to):
+    path = "/groq/openai/v1/chat/completions"
+    one, other = decide(call_to(path, BODY)), decide(call_to(path, BODY, groq_model_version="latest"))
+    assert one.cached and other.cached and one.key != other.key
 
 
 @pytest.mark.parametrize("change", [{}, {"temperature": 0.0}, {"tools": []}, {"tools": None}, {"store": False}])
@@ -68,6 +116,34 @@ def test_a_credential_in_the_query_counts(call_to):
     calls = call_to(url + "one", body), call_to(url + "two", body)
     one, two = map(decide, calls)
     assert one.cached and one.key != two.key and quota(calls[0], one) != quota(calls[1], two)
+
+
+@pytest.mark.parametrize(
+    ("url", "body", "headers"),
+    [
+        ("/openai/v1/responses", {"model": "a"}, {}),
+        (CHAT, {"model": "a"}, {"cache_control": "no-store"}),
+        ("/gemini/v1beta/models/a:streamGenerateContent", {"contents": []}, {}),
+    ],
+)
+def test_a_limit_counts_for_one_model_and_path_of_an_account_whatever_the_policy_says(call_to, url, body, headers):
+    def limit(url, body, credential="Bearer sk-one"):
+        call = call_to(url, body, authorization=credential, **headers)
+        plan = decide(call)
+        assert not plan.cached
+        return quota(call, plan)
+
+    one = limit(url, body)
+    assert one == limit(url, {**body, "user": "x"}) and one != limit(url, body, "Bearer sk-two")
+    assert one not in (limit(url, {**body, "model": "b"}), limit("/openai/v1/audio/speech", body))
+
+
+def test_a_limit_of_a_body_without_a_model(call_to):
+    limits = set()
+    for raw in (b"", b"no JSON", b"[1]", b"\xff", b'{"model": 1, "model": 2}', None):
+        call = call_to("/openai/v1/files", raw=raw)
+        limits.add(quota(call, decide(call)))
+    assert len(limits) == 1
 
 
 def test_headers_that_do_not_matter_do_not_count(call_to):

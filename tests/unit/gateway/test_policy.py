@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from headroom_gateway import policy as policies
-from headroom_gateway.policy import PolicyError, load
+from headroom_gateway.plan import decide
+from headroom_gateway.policy import load
+from headroom_gateway.tables import PolicyError
 
 
 def laid_over(tmp_path, text):
@@ -41,6 +45,45 @@ def test_likeness_takes_the_operators_changes_over_too(tmp_path):
     assert mine.routes[0].unless == () and mine.address == "10.0.0.2:8000" and mine.hosts == ("llm.example",)
 
 
+def test_names_without_case_may_be_written_in_any(tmp_path, policy):
+    found = laid_over(
+        tmp_path,
+        '[providers.gemini]\nhosts = ["Llm.Internal"]\ncredentials = ["X-Goog-Api-Key", "?Key"]\nvary = ["X-Version"]\n'
+        '[providers.gemini.routes.generate]\nmethod = "post"\n',
+    )
+    mine = found.providers["gemini"]
+    assert (mine.hosts, mine.vary) == (("llm.internal",), ("x-version",))
+    assert mine.credentials == ("x-goog-api-key", "?Key")  # a query's parameters have a case
+    assert mine.routes[0] == policy.providers["gemini"].routes[0]
+
+
+def test_accounts_share_nothing_however_the_policy_writes_a_header(tmp_path, call_to):
+    mine = laid_over(tmp_path, '[providers.openai]\ncredentials = ["Authorization"]\n').providers["openai"]
+    keys = set()
+    for credential in ("Bearer sk-one", "Bearer sk-two"):
+        call = call_to("/openai/v1/embeddings", {"model": "e", "input": "x"}, authorization=credential)
+        keys.add(decide(dataclasses.replace(call, provider=mine)).key)
+    assert len(keys) == 2 and b"" not in keys
+
+
+def test_words_of_unless(tmp_path):
+    text = '[providers.openai.routes.chat]\nunless = ["toolChoice", "X-Mine:"]\nunless_model = ["*-Search", "a.b"]\n'
+    route = laid_over(tmp_path, text).providers["openai"].routes[0]
+    assert route.unless == ("toolChoice", "x-mine:")  # fields have a case, headers do not
+    models = ("gpt-search", "-search", "a.b", "axb", "a.b.c", "")
+    assert [bool(route.unless_model.fullmatch(model)) for model in models] == [True, True, True, False, False, False]
+    none = laid_over(tmp_path, "[providers.openai.routes.chat]\nunless_model = []\n").providers["openai"].routes[0]
+    assert none.unless_model is None
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("", ""), ("llm:80", "llm:80"), ("my_llm:8000", "my_llm:8000"), ("[::1]:80", "::1:80")]
+)
+def test_an_address(tmp_path, written, read):
+    mine = laid_over(tmp_path, f'[providers.openai]\naddress = "{written}"\n').providers["openai"]
+    assert mine.address == read  # up to the last colon, it is what a connection is made to
+
+
 def test_when_is_replaced_as_a_whole(tmp_path):
     found = laid_over(tmp_path, "[providers.openai.routes.chat]\nwhen = { seed = 1 }\n")
     assert found.providers["openai"].routes[0].when == (("seed", 1),)
@@ -64,6 +107,49 @@ def test_when_is_replaced_as_a_whole(tmp_path):
         ('[providers.openai]\nscheme = "ftp"\n', "http or https"),
         ("[providers.fal.routes.submit]\nttl_hours = 160\n", "168"),
         ("[providers.fal_run.routes.run]\ngrace_hours = 100\n", "168"),
+        (
+            '[providers.openai]\nconcurrency = "2"\n',
+            "providers.openai: concurrency is a whole number, at least 0, not '2'",
+        ),
+        ("[providers.openai]\nconcurrency = 1.5\n", "concurrency is a whole number"),
+        ("[providers.openai]\nconcurrency = true\n", "concurrency is a whole number"),
+        ("[providers.openai]\nconcurrency = -1\n", "concurrency is a whole number, at least 0, not -1"),
+        ('[providers.openai]\nfirst_byte_seconds = "x"\n', "first_byte_seconds is a number"),
+        ("[providers.openai]\nidle_seconds = 0\n", "idle_seconds is a number, at least 0.001, not 0"),
+        ("[providers.openai]\nper_minute = inf\n", "per_minute is a number"),
+        ("[providers.openai]\nper_minute = nan\n", "per_minute is a number"),
+        ('[providers.openai]\naddress = "10.0.0.5"\n', """address is "host:port", not '10.0.0.5'"""),
+        ('[providers.openai]\naddress = "http://10.0.0.5:80"\n', 'address is "host:port"'),
+        ('[providers.openai]\naddress = "llm:99999"\n', 'address is "host:port"'),
+        ('[providers.openai]\nhosts = "llm.internal"\n', "hosts is a list of texts, not 'llm.internal'"),
+        ('[providers.openai]\nhosts = ["https://llm.internal"]\n', "hosts: 'https://llm.internal' is no such name"),
+        ('[providers.openai]\ncredentials = "authorization"\n', "credentials is a list of texts"),
+        ('[providers.openai]\ncredentials = ["Authorization:"]\n', "credentials: 'Authorization:' is no such name"),
+        ('[providers.openai]\nvary = ["?v"]\n', "providers.openai: vary: '?v' is no such name"),
+        ("[providers.openai]\nvary = [1]\n", "vary is a list of texts"),
+        ('[providers.openai]\nname = "x"\n', "there is no setting name"),
+        ("[providers.openai]\nroutes = 5\n", "providers.openai.routes is a table, not 5"),
+        ("[providers.openai]\nroutes.chat = false\n", "providers.openai.routes.chat is a table, not False"),
+        ("[providers]\nopenai = 5\n", "providers.openai is a table, not 5"),
+        ("providers = 5\n", "providers is a table, not 5"),
+        ("cache = 5\n", "cache is a table, not 5"),
+        ("defaults = 5\n", "defaults is a table, not 5"),
+        ("[defaults]\nroute = 5\n", "defaults.route is a table, not 5"),
+        ('[providers.x]\nlike = ["openai"]\n', "like = ['openai']"),
+        ("[cache]\njitter = 5\n", "cache: jitter is a number, at least 0 and at most 1, not 5"),
+        ('[cache]\nimages_total_bytes = "64M"\n', "cache: images_total_bytes is a whole number"),
+        ('[providers.openai.routes.chat]\nttl_hours = "1"\n', "providers.openai.routes.chat: ttl_hours is a number"),
+        ("[providers.openai.routes.chat]\nttl_hours = 1e9\n", "ttl_hours is a number, at least 0 and at most 87600"),
+        ("[providers.openai.routes.chat]\nwhen = 5\n", "providers.openai.routes.chat: when is a table, not 5"),
+        ('[providers.openai.routes.chat]\nunless = "tools"\n', "unless is a list of texts, not 'tools'"),
+        ('[providers.openai.routes.chat]\nunless_model = "*sonar*"\n', "unless_model is a list of texts"),
+        ("[providers.openai.routes.chat]\npath = 5\n", "path is a text"),
+        ('[providers.openai.routes.chat]\npath = "v1/chat"\n', 'path is a text that begins with "/" or "*"'),
+        ("[providers.openai.routes.x]\nttl_hours = 1\n", "providers.openai.routes.x: path is missing"),
+        ('[providers.openai.routes.chat]\nmethod = ""\n', "method is GET, POST or the like"),
+        ("[providers.openai.routes.chat]\nvariants = 1e3\n", "variants is a whole number"),
+        ("[providers.deepl.routes.translate]\nitems = 5\n", "providers.deepl.routes.translate.items is a table, not 5"),
+        ('[providers.deepl.routes.translate]\nitems = { request = "a" }\n', "items: response is missing"),
         ("nonsense", "cannot read the policy"),
     ],
 )

@@ -48,7 +48,8 @@ def _serve(settings: Settings) -> int:
     import logging
 
     from headroom_gateway import serve
-    from headroom_gateway.policy import PolicyError, load
+    from headroom_gateway.policy import load
+    from headroom_gateway.tables import PolicyError
 
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
     try:

@@ -22,6 +22,10 @@ _HELD_BACK = frozenset(("content_filter", "safety", "recitation", "blocklist", "
 (https://docs.anthropic.com/en/api/handling-stop-reasons); Gemini: the others
 (https://ai.google.dev/api/generate-content#FinishReason)."""
 
+_NETWORKS_COOKIES = frozenset((b"__cf_bm", b"_cfuvid", b"__cflb", b"__cfruid"))
+"""Cookies of Cloudflare's in front of a provider: they tell connections and robots apart, no accounts, and come with
+most answers (https://developers.cloudflare.com/fundamentals/reference/policies-compliances/cloudflare-cookies/)."""
+
 
 def why_not(answer: str, head: Head, body: bytes) -> str:
     """Judge a whole answer that arrived to its end. `answer` is the route's word for what it must look like."""
@@ -36,7 +40,8 @@ def _why_not(answer: str, head: Head, body: bytes) -> str:
         return f"status {head.status}"
     if head.header(b"content-encoding") not in (b"", b"identity"):
         return "encoded"
-    if head.header(b"set-cookie"):
+    cookies = {value.partition(b"=")[0].strip() for name, value in head.headers if name == b"set-cookie"}
+    if cookies - _NETWORKS_COOKIES:
         return "sets a cookie"
     kind = head.header(b"content-type").partition(b";")[0].strip().lower()
     if answer == "image":

@@ -34,10 +34,10 @@ class Exchange:
     async def ask(self, call: Call, plan: Plan, request: Request) -> AsyncIterator[Answer]:
         """Send `request` to the call's provider when its turn comes. Raises Busy, UpstreamError."""
         gate = self.gates[call.provider.name]
-        limit = quota(call, plan)
+        # What is free of charge (status, results, pictures) takes no turn from what is not, and stops none of it.
+        limit = quota(call, plan) if request.method == "POST" else None
         async with contextlib.AsyncExitStack() as stack:
-            # What is free of charge (status, results, pictures) takes no turn from what is not.
-            if request.method == "POST":
+            if limit is not None:
                 await stack.enter_async_context(gate.turn(limit))
             try:
                 answer = await stack.enter_async_context(
@@ -48,7 +48,8 @@ class Exchange:
                 log.warning("%s %s: %s", call.provider.name, _route(call), error)
                 raise
             self._count(call, str(answer.head.status))
-            gate.pause(limit, retry_after.seconds(answer.head, time.time()))
+            if limit is not None:
+                gate.pause(limit, retry_after.seconds(answer.head, time.time()))
             yield answer
 
     def _count(self, call: Call, status: str) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -75,6 +76,8 @@ def credential_of(provider: Provider, request: Request, query: bytes) -> bytes:
 
 def lookup(fields: Any, dotted: str) -> Any:
     """Return a field by its path (`generationConfig.temperature`), None when it is not there."""
+    if "." not in dotted and isinstance(fields, dict):
+        return fields.get(dotted)
     for name in dotted.split("."):
         if not isinstance(fields, dict):
             return None
@@ -92,12 +95,21 @@ def has_value(found: Any, wanted: Any) -> bool:
     return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
 
 
-def unmet(route: Route, fields: dict[str, Any], query: bytes) -> str:
+def unmet(call: Call, route: Route, fields: dict[str, Any]) -> str:
     """Return what keeps a call from being deterministic by the route's own words, "" when nothing does."""
-    names = {pair.partition(b"=")[0].decode("latin-1") for pair in query.split(b"&")}
+    found: Any
     for name in route.unless:
-        if (name[1:] in names) if name.startswith("?") else lookup(fields, name):
+        if name[0] == "?":
+            found = any(pair.partition(b"=")[0] == name[1:].encode() for pair in call.query.split(b"&"))
+        elif name[-1] == ":":
+            found = header(call.request.headers, name[:-1].encode())
+        else:
+            found = lookup(fields, name)
+        # An empty object asks for something with all its defaults: `web_search_options: {}` searches.
+        if found or isinstance(found, dict):
             return f"has {name}"
+    if route.unless_model is not None and route.unless_model.fullmatch(str(fields.get("model", "")).lower()):
+        return "a model that is not kept"
     if route.store == "always" or route.variants:
         return ""
     for name, wanted in route.when:
@@ -161,7 +173,7 @@ def decide(call: Call, variant: float = 0.0) -> Plan:
             return Plan(False, "body is no object", credential=credential)
     elif request.body:
         return Plan(False, "has a body", credential=credential)
-    if reason := unmet(route, fields, query):
+    if reason := unmet(call, route, fields):
         return Plan(False, reason, credential=credential, fields=fields)
     return Plan(
         True,
@@ -174,11 +186,17 @@ def decide(call: Call, variant: float = 0.0) -> Plan:
 
 
 def quota(call: Call, plan: Plan) -> bytes:
-    """Return the name of the limit that a call counts against at its provider: as a rule one per account and model."""
-    parts = [plan.credential]
-    if call.request.method == "POST" and plan.fields is not None:
-        parts += (str(plan.fields.get("model", "")).encode("utf-8", "replace"), call.path)
-    return keys.digest(parts)
+    """Return the name of the limit that a call counts against at its provider: as a rule one per account and model.
+
+    Of a call that is only passed on, the body is read here: whoever gets a kept answer does not pay for it. One that is
+    passed on piece by piece has no model.
+    """
+    fields: Any = plan.fields
+    if fields is None:
+        with contextlib.suppress(keys.NotCanonical):
+            fields = keys.parse(call.request.body or b"")
+    model = str(fields.get("model", "")) if isinstance(fields, dict) else ""
+    return keys.digest((plan.credential, call.path, model.encode("utf-8", "replace")))
 
 
 def _variant(route: Route, fields: dict[str, Any], draw: float) -> int:

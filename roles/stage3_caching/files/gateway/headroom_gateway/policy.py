@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from headroom_gateway.tables import PolicyError, as_table, build, setting
 
 PACKAGED = Path(__file__).with_name("policy.toml")
 
@@ -25,8 +28,13 @@ FAL_KEEPS_SECONDS = 7 * 86400.0
 then."""
 
 
-class PolicyError(Exception):
-    """The policy file says something that has no meaning; the message says what and where."""
+Share = Annotated[float, (0, 1)]
+Hours = Annotated[float, (0, 87_600)]
+"""Ten years at most: the end of an entry has four bytes."""
+Variants = Annotated[int, (0, 2**32 - 1)]
+"""The number of one has four bytes in the key."""
+Limit = Annotated[float, (0.001, math.inf)]
+"""Seconds after which something is given up: with none, everything would be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +47,8 @@ class Cache:
     images_total_bytes: int
     pack_bytes: int
     pack_entries: int
-    jitter: float
-    redis_seconds: float
+    jitter: Share
+    redis_seconds: Limit
     breaker_failures: int
     breaker_seconds: float
 
@@ -65,12 +73,13 @@ class Route:
     store: str
     when: tuple[tuple[str, Any], ...]
     unless: tuple[str, ...]
+    unless_model: re.Pattern[str] | None
     ignore: frozenset[str]
     ordered: frozenset[str]
     items: Items | None
     ttl: float
     grace: float
-    variants: int
+    variants: Variants
     status_seconds: float
 
 
@@ -87,9 +96,9 @@ class Provider:
     concurrency: int
     per_minute: float
     wait_seconds: float
-    connect_seconds: float
-    first_byte_seconds: float
-    idle_seconds: float
+    connect_seconds: Limit
+    first_byte_seconds: Limit
+    idle_seconds: Limit
     routes: tuple[Route, ...]
 
     def route(self, method: str, path: str) -> Route | None:
@@ -120,6 +129,11 @@ class Policy:
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9_]+")
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):([0-9]{1,5})")
+_HOSTS = re.compile(r"(\*\.)?[A-Za-z0-9_][A-Za-z0-9_.:-]*")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A token, RFC 9110 section 5.6.2."""
+_CREDENTIAL = re.compile(rf"\?.+|{_HEADER.pattern}")
 
 
 def load(override: str | None = None) -> Policy:
@@ -152,10 +166,10 @@ def parse(raw: Mapping[str, Any]) -> Policy:
     unknown = set(raw) - {"cache", "defaults", "providers"}
     if unknown:
         raise PolicyError(f"there is no table {', '.join(sorted(unknown))}; known: cache, defaults, providers")
-    defaults = dict(raw["defaults"])
-    route_defaults = defaults.pop("route")
-    cache = _build(Cache, raw["cache"], "cache")
-    tables = raw["providers"]
+    defaults = as_table(raw["defaults"], "defaults")
+    route_defaults = as_table(defaults.pop("route"), "defaults.route")
+    cache = build(Cache, raw["cache"], "cache")
+    tables = as_table(raw["providers"], "providers")
     providers = {
         name: _provider(name, merged(defaults, _with_likeness(name, tables)), route_defaults) for name in tables
     }
@@ -163,81 +177,74 @@ def parse(raw: Mapping[str, Any]) -> Policy:
 
 
 def _with_likeness(name: str, tables: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    own = dict(tables[name])
+    own = as_table(tables[name], f"providers.{name}")
     model = own.pop("like", None)
     if model is None:
         return own
-    if model not in tables or model in (*seen, name):
+    if not isinstance(model, str) or model not in tables or model in (*seen, name):
         raise PolicyError(f"providers.{name}: like = {model!r} names no other provider")
     return merged(_with_likeness(model, tables, (*seen, name)), own)
 
 
-def _build(kind: type, table: Mapping[str, Any], where: str) -> Any:
-    names = {field.name: field for field in dataclasses.fields(kind)}
-    unknown = sorted(set(table) - set(names))
-    if unknown:
-        raise PolicyError(f"{where}: there is no setting {', '.join(unknown)}")
-    try:
-        return kind(**table)
-    except TypeError as error:
-        raise PolicyError(f"{where}: {error}") from error
+def _names(words: tuple[str, ...], form: re.Pattern[str], where: str) -> tuple[str, ...]:
+    """Return names in lower case, but for parameters of a query ("?name"), whose case counts. Raises PolicyError."""
+    for word in words:
+        if not form.fullmatch(word):
+            raise PolicyError(f"{where}: {word!r} is no such name")
+    return tuple(word if word.startswith("?") else word.lower() for word in words)
+
+
+def _address(text: str, where: str) -> str:
+    """Return an address as the connection wants it: without the brackets of IPv6. Raises PolicyError."""
+    found = _ADDRESS.fullmatch(text)
+    if text and (found is None or not 0 < int(found[2]) < 65536):
+        raise PolicyError(f'{where}: address is "host:port", not {text!r}')
+    return text.replace("[", "").replace("]", "")
 
 
 def _provider(name: str, table: dict[str, Any], route_defaults: Mapping[str, Any]) -> Provider:
     where = f"providers.{name}"
     if not _NAME.fullmatch(name):
         raise PolicyError(f"{where}: a provider's name is made of a-z, 0-9 and _")
-    if not table.get("hosts"):
+    routes = tuple(
+        _route(route, merged(route_defaults, as_table(values, f"{where}.routes.{route}")), f"{where}.routes.{route}")
+        for route, values in as_table(table.pop("routes", {}), f"{where}.routes").items()
+    )
+    provider: Provider = build(Provider, table, where, name=name, routes=routes)
+    if not provider.hosts:
         raise PolicyError(f"{where}: hosts is missing")
-    if table["hosts"][0].startswith("*."):
+    if provider.hosts[0].startswith("*."):
         raise PolicyError(f"{where}: the first of hosts must be a whole name")
-    if table["scheme"] not in ("http", "https"):
-        raise PolicyError(f"{where}: scheme is http or https, not {table['scheme']!r}")
-    routes = [
-        _route(route, merged(route_defaults, values), f"{where}.routes.{route}")
-        for route, values in table.pop("routes", {}).items()
-    ]
-    table |= {
-        "hosts": tuple(host.lower() for host in table["hosts"]),
-        "credentials": tuple(table["credentials"]),
-        "vary": tuple(table["vary"]),
-        "routes": tuple(routes),
-        "name": name,
-    }
-    provider: Provider = _build(Provider, table, where)
-    return provider
+    if provider.scheme not in ("http", "https"):
+        raise PolicyError(f"{where}: scheme is http or https, not {provider.scheme!r}")
+    return dataclasses.replace(
+        provider,
+        hosts=_names(provider.hosts, _HOSTS, f"{where}: hosts"),
+        credentials=_names(provider.credentials, _CREDENTIAL, f"{where}: credentials"),
+        vary=_names(provider.vary, _HEADER, f"{where}: vary"),
+        address=_address(provider.address, where),
+    )
 
 
 def _route(name: str, table: dict[str, Any], where: str) -> Route:
-    if "path" not in table:
-        raise PolicyError(f"{where}: path is missing")
-    if table["store"] not in ("matching", "always", "never"):
-        raise PolicyError(f"{where}: store is matching, always or never, not {table['store']!r}")
-    if table["answer"] not in ANSWERS:
-        raise PolicyError(f"{where}: answer is one of {', '.join(sorted(ANSWERS))}, not {table['answer']!r}")
-    items = table.get("items")
-    if (table["answer"] == "items") != (items is not None):
-        raise PolicyError(f'{where}: answer = "items" and the table items belong together')
-    ready = {
-        "name": name,
-        "method": table["method"],
-        "path": re.compile(".*".join(re.escape(part) for part in table["path"].split("*"))),
-        "answer": table["answer"],
-        "store": table["store"],
-        "when": tuple(table["when"].items()),
-        "unless": tuple(table["unless"]),
-        "ignore": frozenset(table["ignore"]),
-        "ordered": frozenset(table["ordered"]),
-        "items": None if items is None else _build(Items, items, f"{where}.items"),
-        "ttl": table["ttl_hours"] * 3600.0,
-        "grace": table["grace_hours"] * 3600.0,
-        "variants": table["variants"],
-        "status_seconds": float(table.get("status_seconds", 0.0)),
+    ready: dict[str, Any] = {
+        field: 3600.0 * setting(Hours, hours, table.pop(hours), where)
+        for field, hours in (("ttl", "ttl_hours"), ("grace", "grace_hours"))
     }
-    names_pictures = table["answer"].startswith("fal_") and table["method"] == "POST"
-    if names_pictures and ready["ttl"] + ready["grace"] > FAL_KEEPS_SECONDS:
+    items = table.pop("items", None)
+    ready["items"] = None if items is None else build(Items, items, f"{where}.items")
+    route: Route = build(Route, table, where, name=name, **ready)
+    if not route.method.isalpha():
+        raise PolicyError(f"{where}: method is GET, POST or the like, not {route.method!r}")
+    if route.store not in ("matching", "always", "never"):
+        raise PolicyError(f"{where}: store is matching, always or never, not {route.store!r}")
+    if route.answer not in ANSWERS:
+        raise PolicyError(f"{where}: answer is one of {', '.join(sorted(ANSWERS))}, not {route.answer!r}")
+    if (route.answer == "items") != (route.items is not None):
+        raise PolicyError(f'{where}: answer = "items" and the table items belong together')
+    unless = tuple(word.lower() if word.endswith(":") else word for word in route.unless)
+    route = dataclasses.replace(route, method=route.method.upper(), unless=unless)
+    names_pictures = route.answer.startswith("fal_") and route.method == "POST"
+    if names_pictures and route.ttl + route.grace > FAL_KEEPS_SECONDS:
         raise PolicyError(f"{where}: ttl_hours + grace_hours must stay below the 168 for which Fal keeps pictures")
-    known = {"path", "ttl_hours", "grace_hours", *ready} - {"name", "ttl", "grace"}
-    if unknown := sorted(set(table) - known):
-        raise PolicyError(f"{where}: there is no setting {', '.join(unknown)}")
-    return Route(**ready)
+    return route
