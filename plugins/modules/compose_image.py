@@ -18,6 +18,9 @@ description:
     as the old one does. A trial has no network and none of the service's volumes, so it takes no message and no job.
   - Only then the project's file is changed (C(build.dockerfile) and C(image)). The old image keeps its name, and one
     more that the undo journal knows, so that O(state=absent) needs no build.
+  - O(state=absent) takes back what this module built, and nothing that anybody else built. An image that was built
+    from the new Dockerfile after the switch has newer code than the old one, so it gets the old name and runs on; one
+    that was built under the old name keeps it. A warning says so, and how to build from the original Dockerfile.
   - A Dockerfile that is not understood, or whose image fails, is left alone and named with the reason in a warning.
   - Services with the same requirements get the same first layers, which are then stored once.
   - Nothing is restarted. Services whose running containers have another image are returned as RV(recreate_pending).

@@ -181,7 +181,12 @@ def copy(source: str, target: str, uid: int) -> None:
         for _step in range(len(todo) - 1 - index):
             origin = os.path.dirname(origin)
         shutil.copystat(origin, made)
+        _own(origin, made, uid)
     shutil.copy2(source, target, follow_symlinks=False)
+    _own(source, target, uid)
+
+
+def _own(source: str, target: str, uid: int) -> None:
     if uid == 0:
         status = os.lstat(source)
         os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)

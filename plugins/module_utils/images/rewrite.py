@@ -47,7 +47,10 @@ class CannotRewrite(ValueError):
 
 @dataclass(frozen=True)
 class Step:
-    """One instruction after FROM. `kind`: keep, apt, install (of Python packages, compiling), both (apt as well)."""
+    """One instruction after FROM. `kind`: keep, apt, install (of Python packages, compiling), both (apt as well).
+
+    `commands`: those of its chain; of an install only those that the final stage does again.
+    """
 
     kind: str
     source: Instruction
@@ -143,7 +146,7 @@ def _step(entry: Instruction) -> Step:
     chain = None if entry.words else shell.commands(text)
     parts = chain if chain is not None else re.split(r"[;&|]+", text)
     works = [part for part in parts if not shell.uses_apt(part)]
-    makes = any(shell.installs(part) or shell.compiles(part) for part in works)
+    makes = any(_makes(part) for part in works)
     apt = any(shell.apt_install(part.strip()) for part in parts)
     if chain and all(shell.is_housekeeping(part) for part in chain):
         return Step("apt", entry, tuple(chain))
@@ -155,10 +158,30 @@ def _step(entry: Instruction) -> Step:
             )
         return Step("both", entry, tuple(chain))
     if makes:
-        return Step("install", entry)
+        return Step("install", entry, _done_again(entry, chain, parts))
     if apt and chain is not None and not any(shell.is_stateful(part) for part in chain):
         return Step("apt", entry, tuple(chain))
     return Step("keep", entry)
+
+
+def _makes(command: str) -> bool:
+    return shell.installs(command) or shell.compiles(command)
+
+
+def _done_again(entry: Instruction, chain: Sequence[str] | None, parts: Sequence[str]) -> tuple[str, ...]:
+    """What an installation sets up beside its files, which alone are fetched: owners, modes, accounts, folders."""
+    makes = [index for index, part in enumerate(parts) if _makes(part) and not shell.only_sets_up(part)]
+    sets_up = [index for index, part in enumerate(parts) if shell.sets_up(part)]
+    if chain is not None and not {*makes} & {*sets_up} and not any(shell.is_stateful(part) for part in chain):
+        return tuple(shell.done_again(chain[index]) for index in sets_up)
+    if any(shell.compiles(parts[index]) for index in makes):
+        sets_up = [index for index in sets_up if index > makes[-1] or not shell.serves_compiling(parts[index])]
+    if sets_up:
+        raise CannotRewrite(
+            f"line {entry.line}: one RUN installs and sets up owners, modes, accounts or folders, in a shell text that "
+            "cannot be taken apart (give chown, mkdir and the like a RUN of their own)"
+        )
+    return ()
 
 
 # One shared base for services with the same requirements
@@ -319,7 +342,9 @@ def _final_stage(recipe: Recipe) -> list[str]:
             user = step.source.argument
         if step.kind in ("install", "both"):
             number += 1
-            lines += [*_apt_part(recipe, step), _fetched(number, user)]
+            lines += [*(_apt_part(recipe, step) if step.kind == "both" else []), _fetched(number, user)]
+            if step.kind == "install" and step.commands:
+                lines.append(shell.joined(step.commands))
             if not _followed(recipe, index):
                 lines += _with_libraries(user)
         elif step.kind == "apt":

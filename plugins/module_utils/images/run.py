@@ -197,6 +197,8 @@ class Run:
 def _try(run: Run, services: Sequence[plan.Service]) -> list[plan.Service]:
     """Build and try these; those that passed have their new image under its name."""
     passed = []
+    # Noted before any is built: services may share a name.
+    replaced = {service.name: run.store.image_id(run.names[service.name]) for service in services if service.switched}
     with tempfile.TemporaryDirectory(prefix="headroom-images-") as folder:
         for service in services:
             problem = run.build(service, folder)
@@ -209,6 +211,7 @@ def _try(run: Run, services: Sequence[plan.Service]) -> list[plan.Service]:
                 run.keep_verdict(service, problem)
             else:
                 run.look_for_unused(service)
+                switch.keep_replaced(run.task, run.store, service, replaced.get(service.name))
                 run.store.tag(run.candidate(service), run.names[service.name])
                 passed.append(service)
             run.store.remove(run.candidate(service))
@@ -306,9 +309,7 @@ def _differ(store: ImageStore, running: str, wanted: str | None) -> bool:
     """Whether a container has to be made anew for its image's sake: only where one of the two is ours."""
     if not wanted or running == wanted:
         return False
-    return any(
-        HASH_LABEL in ((store.image(image).get("Config") or {}).get("Labels") or {}) for image in (running, wanted)
-    )
+    return any(switch.is_ours(store, image) for image in (running, wanted))
 
 
 def store_name(model: Mapping[str, Any], service: str, written: str) -> str:
@@ -325,8 +326,7 @@ def undo(task: ProjectTask) -> dict[str, Any]:
     undone = compose_undo.undo_files(task.journal, task.owner, task.project, names, task.check_mode)
     files = [entry for entry in undone if entry.before != entry.after]
     task.warnings += compose_undo.undo_warnings(undone, names)
-    if not task.check_mode:
-        task.warnings += switch.give_back(task, store, names or [])
+    task.warnings += switch.give_back(task, store, names or [], task.check_mode)
     compose_files = [entry for entry in undone if entry.path in _real(task.project.files)]
     model = compose_undo.model_after(task.project, compose_files, task.check_mode)
     rows = [

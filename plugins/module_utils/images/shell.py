@@ -24,6 +24,11 @@ _OTHER_PACKAGES = re.compile(r"(?:^|[\s;&|(/])(?:apk|yum|dnf|microdnf|zypper|pac
 _CLEANING = re.compile(
     r"^(?:rm\s+-\S+(?:\s+(?:/var/(?:lib/apt|cache)/\S*|/tmp/\S*|/var/tmp/\S*|/root/\.cache\S*))+|true|:)$"
 )
+# What files do not show that are new or changed: owners, modes, accounts, folders that are still empty.
+_SETS_UP = re.compile(
+    r"(?:^|[\s;&|(/\"'])(?:chown|chgrp|chmod|mkdir|useradd|adduser|usermod|groupadd|addgroup|groupmod)\s"
+    r"|(?:^|[;&|(])\s*install\s(?:[^;&|]*\s)?(?:-\w*d|--directory)"
+)
 _COMPLEX = frozenset(";&|()<>`")
 _STATEFUL = ("cd", "export", "source", ".", "exec", "eval", "if", "for", "while", "case", "unset", "umask")
 
@@ -76,6 +81,35 @@ def installs(text: str) -> bool:
 def compiles(text: str) -> bool:
     """Whether something in it compiles."""
     return bool(_COMPILES.search(text))
+
+
+def sets_up(text: str) -> bool:
+    """Whether something in it sets an owner or a mode, or makes an account or a folder."""
+    return bool(_SETS_UP.search(text))
+
+
+def only_sets_up(command: str) -> bool:
+    """Whether that is what the command is for. `chmod +x ./configure` configures nothing."""
+    return bool(_SETS_UP.match(command.strip()))
+
+
+def serves_compiling(command: str) -> bool:
+    """Whether a command is of the kind that prepares a folder of sources: `mkdir build`, `chmod +x configure`."""
+    return bool(re.match(r"\s*(?:mkdir|chmod)\s", command))
+
+
+def done_again(command: str) -> str:
+    """A command that sets something up, for a place to which the files of its chain have come already.
+
+    A folder may be there. A file may be missing that only building needed.
+    """
+    words = shlex.split(command, posix=False)
+    if words[0] == "mkdir":
+        return " ".join(["mkdir -p", *words[1:]])
+    if words[0] in ("chown", "chgrp", "chmod"):
+        last = [word for word in words if not word.startswith("-")][-1]
+        return f"(test ! -e {last} || {command})"
+    return command
 
 
 def uses_apt(text: str) -> bool:

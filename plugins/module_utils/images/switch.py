@@ -14,7 +14,7 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.compose import 
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.edit import Delete, Document, Set
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import ProjectError, target_file
 from ansible_collections.smallhost.headroom.plugins.module_utils.images import plan
-from ansible_collections.smallhost.headroom.plugins.module_utils.images.rewrite import SUFFIX
+from ansible_collections.smallhost.headroom.plugins.module_utils.images.rewrite import HASH_LABEL, SUFFIX
 from ansible_collections.smallhost.headroom.plugins.module_utils.images.store import ImageStore, of_ours
 from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ProjectTask
 
@@ -92,11 +92,27 @@ def keep_old(task: ProjectTask, store: ImageStore, service: plan.Service) -> Non
     task.journal.remember(task.owner, _KEY + service.name, {"name": name, "id": found, "kept": kept})
 
 
+def keep_replaced(task: ProjectTask, store: ImageStore, service: plan.Service, image: str | None) -> None:
+    """Let the undo bring back the image whose name a build of ours takes: its code is newer than the first one's."""
+    was = kept(task).get(service.name)
+    if was and image:
+        store.tag(image, was["kept"])
+
+
+def is_ours(store: ImageStore, image: str) -> bool:
+    """Whether this module built it. What others build from our Dockerfile has no such label."""
+    return HASH_LABEL in ((store.image(image).get("Config") or {}).get("Labels") or {})
+
+
 def current_image(task: ProjectTask, store: ImageStore, service: plan.Service) -> str:
     """The id of the image that the service runs, or would; empty where there is none."""
     for container in task.containers():
-        if container.service == service.name and store.image_id(container.data["Image"]):
-            return str(container.data["Image"])
+        image = str(container.data["Image"])
+        if container.service != service.name or not store.image_id(image):
+            continue
+        # After an undo one of ours runs until the restart.
+        if service.switched or not is_ours(store, image):
+            return image
     return store.image_id(plan.old_name(service)) or ""
 
 
@@ -105,23 +121,67 @@ def kept(task: ProjectTask) -> dict[str, dict[str, Any]]:
     return {key[len(_KEY) :]: was for key, was in task.journal.owned(task.owner).items() if key.startswith(_KEY)}
 
 
-def give_back(task: ProjectTask, store: ImageStore, names: Sequence[str]) -> list[str]:
-    """Give the old images their names again; returns what could not be done, in words."""
-    problems = []
+def give_back(task: ProjectTask, store: ImageStore, names: Sequence[str], check_mode: bool = False) -> list[str]:
+    """Give the old images their names again; returns in words where another image has it, or none."""
+    told, used = [], []
     for service, was in kept(task).items():
         if names and service not in names:
             continue
-        if store.image_id(was["id"]):
-            if store.image_id(was["name"]) != was["id"]:
-                store.tag(was["id"], was["name"])
-            store.remove(was["kept"])
-        else:
-            problems.append(
-                f"the old image of {service} ({was['name']}, {was['id'][7:19]}) was removed from this host by "
-                f"somebody: build it with docker compose build {service}."
-            )
+        image, note = coming_back(store, service, was)
+        told += [note] if note else []
+        if check_mode:
+            continue
+        if image and image != store.image_id(was["name"]):
+            store.tag(image, was["name"])
+        if image and image == store.image_id(was["kept"]):
+            used.append(was["kept"])
         task.journal.forget(task.owner, _KEY + service)
-    return problems
+    for name in used:
+        store.remove(name)
+    return told
+
+
+def coming_back(store: ImageStore, service: str, was: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The image that gets the service's old name (None: nothing is renamed), and what has to be said of it.
+
+    What this module built is taken back, and nothing that anybody else built. An image that the operator has built
+    since, from our Dockerfile or under the old name, has newer code than the kept one, and a database may have been
+    migrated for it.
+    """
+    name, kept_name, ours = was["name"], was["kept"], of_ours(was["name"], plan.TAG)
+    present, newest = store.image_id(name), store.image_id(ours)
+    old = store.image_id(kept_name)
+    image = newest if newest and not is_ours(store, newest) else old or store.image_id(was["id"])
+    again = f"docker compose build {service}"
+    stays = f" The image of before the switch stays as {kept_name} ({_dated(store, old)})." if old else ""
+    if present and present not in (image, was["id"]) and not is_ours(store, present):
+        return None, (
+            f"{name} of {service} is an image that somebody built after the switch ({_dated(store, present)}). It "
+            f"keeps the name, so the next restart runs it. Where {ours} has newer code, run {again} before.{stays}"
+        )
+    if not image:
+        return None, (
+            f"the old image of {service} ({name}, {was['id'][7:19]}) was removed from this host by somebody: build it "
+            f"with {again}."
+        )
+    if image == was["id"]:
+        return image, None
+    if image == newest:
+        return image, (
+            f"{ours} of {service} was built after the switch by somebody ({_dated(store, image)}). It gets the name "
+            f"{name} and runs on, because the kept image is older. {again} builds it from the original "
+            f"Dockerfile.{stays}"
+        )
+    return image, (
+        f"the image of {service} that comes back ({name}, {_dated(store, image)}) is the one that our last build "
+        f"replaced, with the code of then. {again} builds the present code from the original Dockerfile."
+    )
+
+
+def _dated(store: ImageStore, image: str) -> str:
+    """An image's short id and the day on which it was built."""
+    made = str(store.image(image).get("Created") or "")[:10]
+    return f"{image[7:19]} of {made}" if made else image[7:19]
 
 
 def dockerfiles(task: ProjectTask) -> list[str]:

@@ -124,6 +124,18 @@ def test_copies_keep_mode_time_and_folders(tmp_path):
     assert oct(target.parent.stat().st_mode)[-3:] == "711"
 
 
+def test_files_and_their_folders_belong_to_whom_they_belonged(tmp_path, monkeypatch):
+    source = tmp_path / "home" / "bot" / ".profile"
+    source.parent.mkdir(parents=True)
+    source.write_text("x")
+    (tmp_path / "goal").mkdir()
+    given = []
+    monkeypatch.setattr(collector.os, "chown", lambda path, uid, gid, follow_symlinks: given.append(path))
+    goal = tmp_path / "goal" / "home"
+    collector.copy(str(source), str(goal / "bot" / ".profile"), 0)
+    assert given == [str(path) for path in (goal, goal / "bot", goal / "bot" / ".profile")]
+
+
 def test_it_is_a_program_of_its_own(tmp_path):
     done = subprocess.run([sys.executable, collector.__file__], capture_output=True, text=True, check=False)
     assert done.returncode != 0

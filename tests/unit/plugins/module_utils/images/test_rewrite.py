@@ -91,6 +91,38 @@ def test_what_is_compiled_is_fetched_like_what_is_installed():
     assert any("/headroom/1/" in value for keyword, value in final if keyword == "COPY")
 
 
+@pytest.mark.parametrize(
+    ("run", "again"),
+    [
+        ("pip install x && chown -R bot /app", "(test ! -e /app || chown -R bot /app)"),
+        ("chmod +x start.sh && pip install .", "(test ! -e start.sh || chmod +x start.sh)"),
+        ("set -ex && pip install x && useradd -m bot && mkdir /data", "useradd -m bot && mkdir -p /data"),
+        ("chmod +x ./configure && ./configure && make", "(test ! -e ./configure || chmod +x ./configure)"),
+        ("pip install x && python -m nltk.downloader punkt && mkdir /data", "mkdir -p /data"),
+        ("--mount=type=cache,target=/c pip install x && mkdir /data", "mkdir -p /data"),
+    ],
+)
+def test_what_an_installation_sets_up_is_done_after_its_files_were_fetched(run, again):
+    build, final = stages(f"FROM python:3.11\nRUN {run}\nCMD a\n")
+    assert ("RUN", run) in build
+    assert final[1:3] == [("COPY", "--from=headroom-build /headroom/1/ /"), ("RUN", again)]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "pip install x && python -m nltk.downloader punkt && playwright install chromium",
+        "mkdir build && cd build && cmake .. && make install",
+        "git clone a && cd a && chmod +x configure && ./configure && make && pip install x",
+        "for x in a b; do pip install $x; done",
+    ],
+)
+def test_of_other_installations_the_final_stage_has_the_files_alone(run):
+    _build, final = stages(f"FROM python:3.11\nRUN {run}\nCMD a\n")
+    assert [keyword for keyword, _value in final] == ["FROM", "COPY", "RUN", "CMD"]
+    assert final[2][1].startswith("missing=")
+
+
 def test_a_shell_text_that_is_not_understood_stays_where_it_installs_nothing():
     text = "FROM python:3.11\nRUN for i in 1 2; do echo $i; done\nRUN pip install x\nRUN date | cat\nCMD a\n"
     _build, final = stages(text)
@@ -126,6 +158,11 @@ def test_the_base_may_be_named_by_an_argument():
         ("FROM python:$V\nRUN pip install x\n", "the variable V has no value"),
         ("FROM python:3.11\nRUN apt-get update; apt-get install -y gcc; pip install x\n", "taken apart"),
         ("FROM python:3.11\nRUN cd /a && apt-get install -y gcc && pip install x\n", "taken apart"),
+        ("FROM python:3.11\nRUN pip install x; chown -R bot /app\n", "RUN of their own"),
+        ("FROM python:3.11\nRUN cd /app && pip install x && mkdir data\n", "RUN of their own"),
+        ("FROM python:3.11\nRUN cd /a && mkdir b && make && useradd bot\n", "RUN of their own"),
+        ("FROM python:3.11\nRUN pip install x && chown bot `which x`\n", "RUN of their own"),
+        ('FROM python:3.11\nRUN ["sh", "-c", "pip install x && mkdir /data"]\n', "RUN of their own"),
         ("FROM python:3.11\nRUN <<EOF\npip install x\nEOF\n", "here-document"),
     ],
 )

@@ -50,6 +50,35 @@ def test_other_commands_install_no_python_packages(text):
     assert not shell.installs(text)
 
 
+@pytest.mark.parametrize(
+    ("command", "again"),
+    [
+        ("chown -R bot:bot /app", "(test ! -e /app || chown -R bot:bot /app)"),
+        ("chown bot '/my app' -R", "(test ! -e '/my app' || chown bot '/my app' -R)"),
+        ("mkdir -m 750 /data", "mkdir -p -m 750 /data"),
+        ("install -o bot -d /data", "install -o bot -d /data"),
+        ("useradd --create-home bot", "useradd --create-home bot"),
+        ("find /app -type d -exec chmod 755 {} +", "find /app -type d -exec chmod 755 {} +"),
+    ],
+)
+def test_what_sets_up_owners_modes_accounts_and_folders_can_be_done_again(command, again):
+    assert shell.sets_up(command)
+    assert shell.done_again(command) == again
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pip install -d /wheels x",
+        "make install",
+        "install -m 755 tool /usr/local/bin/tool",
+        "python -m nltk.downloader a",
+    ],
+)
+def test_what_only_makes_files_sets_nothing_up(command):
+    assert not shell.sets_up(command)
+
+
 def test_an_apt_installation_has_its_words_and_packages():
     found = shell.apt_install(
         "DEBIAN_FRONTEND=noninteractive apt-get -o A=b install -y gcc libpq-dev --no-install-recommends"
