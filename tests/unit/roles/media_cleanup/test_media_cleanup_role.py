@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.smallhost.headroom.plugins.module_utils.media import rules
 
 COLLECTIONS = str(rules.__file__).partition("/ansible_collections/")[0]
+ROLE = Path(COLLECTIONS) / "ansible_collections/smallhost/headroom/roles/media_cleanup"
 PROGRAM = shutil.which("ansible-playbook", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="ansible-playbook is not installed")
@@ -59,6 +60,12 @@ def test_folders_for_systemd_tmpfiles_are_previewed_and_their_ages_are_seconds(t
     ]
     assert f"{tmp_path}/by_days: 0 files, 0.0 MB; in use and going too: 0" in done.stdout
     assert f"{tmp_path}/timer: 0 files, 0.0 MB; in use and kept: 0" in done.stdout
+
+
+def test_service_sees_the_folders_in_tmp_that_are_previewed():
+    unit = (ROLE / "templates/headroom-media-cleanup.service.j2").read_text().splitlines()
+    assert "ProtectSystem=strict" in unit
+    assert "PrivateTmp=true" not in unit
 
 
 @pytest.mark.parametrize(
