@@ -96,6 +96,12 @@ folders:
       description: The folder, links in its path resolved.
       type: str
       sample: /srv/bot/media
+    max_age:
+      description:
+        - Seconds after which a file goes by its age alone, the longer of O(folders[].max_age) and
+          O(folders[].keep_newer); V(null) where age is no reason.
+      type: int
+      sample: 2592000
     removed:
       description: How many names of files went.
       type: int

@@ -33,6 +33,7 @@ options:
   path:
     description:
       - The file to make. One that exists is never touched.
+      - Once it is made it stays there, whatever this says later. To move it, take it away with O(state=absent) first.
     type: path
     default: /swapfile.headroom
   size:

@@ -21,7 +21,7 @@ FOLDERS = [
     {"path": TRIAL, "max_age": "4s", "keep_newer": "1s"},
     # Found by its name in the compose file; what others have put into it is not this test's to remove.
     {"volume": "media", "max_age": "3650d"},
-    {"path": BY_AGE, "max_age": "4s", "open_may_go": True},
+    {"path": BY_AGE, "max_age": "4s", "keep_newer": "1s", "open_may_go": True},
 ]
 
 

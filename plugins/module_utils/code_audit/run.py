@@ -93,11 +93,16 @@ def audit(
         *waste.endless_clients(project),
         *import_costs(project, measured),
     ]
-    for tool in (lambda: tools.ruff(root), lambda: tools.deptry(root, modules, sizes, commands)):
+    for name, tool in (
+        ("ruff", lambda: tools.ruff(root)),
+        ("deptry", lambda: tools.deptry(root, modules, sizes, commands)),
+    ):
         try:
             found += tool()
         except (tools.ToolMissing, ValueError) as error:
             warnings.append(str(error))
+        except OSError as error:
+            warnings.append(f"{name} could not run: {error}")
     return without_twins(ordered(found)), warnings
 
 

@@ -89,17 +89,17 @@ def deptry(
     """Dependencies that nothing imports and no service's command runs.
 
     `modules`: distribution -> what it is imported as; `sizes`: its bytes on disk.
-    Raises ToolMissing, ValueError where deptry fails.
+    Raises ToolMissing, ValueError where deptry fails, OSError.
     """
     tool = find_tool("deptry")
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report.json")
-        # deptry wants a pyproject.toml beside the sources; its own settings come from the command line.
-        has_project = os.path.exists(os.path.join(root, "pyproject.toml"))
-        if not has_project:
-            with open(os.path.join(root, "pyproject.toml"), "w") as stream:
-                stream.write("[tool.deptry]\n")
         argv = [*tool, root, "--json-output", report, "--ignore", "DEP001,DEP003,DEP004,DEP005", "--no-ansi"]
+        # deptry wants a pyproject.toml; its own settings come from the command line.
+        if not os.path.exists(os.path.join(root, "pyproject.toml")):
+            argv += ["--config", os.path.join(folder, "pyproject.toml")]
+            with open(argv[-1], "w") as stream:
+                stream.write("[tool.deptry]\n")
         files = requirements(root)
         if files:
             argv += ["--requirements-files", ",".join(files)]

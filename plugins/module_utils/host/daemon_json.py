@@ -140,10 +140,32 @@ def with_live_restore(settings: Mapping[str, Any], value: bool) -> dict[str, Any
     return {**settings, LIVE_RESTORE: value}
 
 
+# dockerd's flags of one letter. Only -D takes no value, and may have others behind it in the same word.
+_SHORT = {
+    "D": "debug",
+    "G": "group",
+    "H": "host",
+    "b": "bridge",
+    "l": "log-level",
+    "p": "pidfile",
+    "s": "storage-driver",
+}
+
+
+def _long(word: str) -> list[str]:
+    """A word of a command line with its short flags written out: `-DHfd://` is `--debug --host=fd://`."""
+    if not word.startswith("-") or word[1:2] not in _SHORT:
+        return [word]
+    flag, rest = f"--{_SHORT[word[1]]}", word[2:]
+    if flag == "--debug" and rest and not rest.startswith("="):
+        return [flag, *_long(f"-{rest}")]
+    return [f"{flag}={rest.removeprefix('=')}" if rest else flag]
+
+
 def flags(argv: Sequence[str]) -> dict[str, str]:
-    """dockerd's command line as flag (without dashes) -> value; a key must not stand in the file as well then."""
+    """dockerd's command line as long flag (without dashes) -> value; a key must not stand in the file as well then."""
     found: dict[str, str] = {}
-    words = list(argv[1:])
+    words = [long for word in argv[1:] for long in _long(word)]
     for index, word in enumerate(words):
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
@@ -153,13 +175,15 @@ def flags(argv: Sequence[str]) -> dict[str, str]:
 
 
 # Keys that have no flag (dockerd reference, "Daemon configuration file").
-_FILE_ONLY = frozenset({"builder", "features", "proxies", "runtimes"})
+_FILE_ONLY = frozenset({"builder", "features", "proxies"})
 # What dockerd cannot start with in another type: "max-file": 3 is refused, "3" is what it wants.
 _TYPES = {"live-restore": bool, "userland-proxy": bool, "debug": bool, "log-opts": dict, "default-ulimits": dict}
 
 
 def flag_of(name: str) -> str:
     """The flag of a key: a key with several values is the plural of its flag (`log-opts`, `insecure-registries`)."""
+    if name == "runtimes":
+        return "add-runtime"
     if name.endswith("ies"):
         return name[:-3] + "y"
     if name.endswith("s") and not name.endswith(("ss", "dns", "artifacts")):

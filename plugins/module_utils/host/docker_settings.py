@@ -126,6 +126,13 @@ def absent(task: Task) -> dict[str, Any]:
     return _result(task, changed, (before, after), rows, [], pending, restart, memory, None)
 
 
+def _outlived(task: Task, target: Mapping[str, Any], to_reload: bool) -> bool:
+    """Whether containers outlive dockerd's next start: it has to end under live-restore, and to begin under it."""
+    if daemon_json.LIVE_RESTORE in daemon_json.flags(task.engine.argv):
+        return task.engine.live_restore
+    return bool(target.get(daemon_json.LIVE_RESTORE)) and (task.engine.live_restore or to_reload)
+
+
 def _write(task: Task, settings: Mapping[str, Any], like: bytes | None) -> None:
     task.journal.write_file(task.owner, task.engine.file, daemon_json.serialize(settings, like), mode=0o644)
 
@@ -144,9 +151,15 @@ def _result(
     path = task.engine.file
     before, after = ((text or b"").decode("utf-8", "replace") for text in texts)
     if pending and not restart:
+        alive = _outlived(task, daemon_json.parse(texts[1], path), task.check_mode and changed)
         task.warnings.append(
             f"{', '.join(pending)} in {path} count from the next start of dockerd, which was not allowed here "
-            "(restart: false). Containers keep running through it under live-restore."
+            "(restart: false). "
+            + (
+                "Containers keep running through it under live-restore."
+                if alive
+                else "That start stops all containers."
+            )
         )
     return {
         "changed": changed,

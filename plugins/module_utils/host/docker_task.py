@@ -221,7 +221,11 @@ def validate(data: bytes, path: str, command: list[str], wanted: Mapping[str, An
         trial = os.path.join(folder, "daemon.json")
         atomic_file.replace(trial, data, mode=0o600)
         # With its own flags, since what stands in both is an error.
-        words = [word for word in command[1:] if not word.startswith("--config-file")]
+        words = [
+            word
+            for before, word in zip(command, command[1:])
+            if not word.startswith("--config-file") and before != "--config-file"
+        ]
         checked = subprocess.run(
             [program, *words, "--config-file", trial, "--validate"],
             capture_output=True,

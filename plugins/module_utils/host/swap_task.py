@@ -34,23 +34,27 @@ class Task:
 
     @property
     def path(self) -> str:
-        return os.path.normpath(self.params["path"])
+        """The swap file that an earlier run has made, whatever `path` says now; else where one is to be made."""
+        return next(iter(self.made), os.path.realpath(self.params["path"]))
 
     @property
     def unit_path(self) -> str:
         return os.path.join(_UNIT_FOLDER, swap.unit_name(self.path))
 
     @property
-    def made(self) -> str | None:
-        """The swap file that an earlier run has made, whatever `path` says now."""
-        for key in self.journal.owned(self.owner):
-            if key.startswith("swap:"):
-                return key[len("swap:") :]
-        return None
+    def made(self) -> list[str]:
+        """The swap files that earlier runs have made."""
+        return [key[len("swap:") :] for key in self.journal.owned(self.owner) if key.startswith("swap:")]
 
 
 def _areas() -> list[Area]:
     return swap.areas((atomic_file.read("/proc/swaps") or b"").decode("utf-8", "surrogateescape"))
+
+
+def _in_use(path: str, found: list[Area]) -> Area | None:
+    """The file's line in /proc/swaps, where links in its path are resolved."""
+    real = os.path.realpath(path)
+    return next((area for area in found if area.path == real), None)
 
 
 def _container() -> str | None:
@@ -65,20 +69,19 @@ def present(task: Task) -> dict[str, Any]:
     """See to it that there is swap. Raises SwapError, DaemonError, OSError."""
     found = _areas()
     path = task.path
-    mine = next((area for area in found if area.path == path), None)
+    mine = _in_use(path, found) if task.made else None
     kind = _container()
     # A container sees the machine's swap in /proc/swaps, and none of it is its own to change.
     if kind:
         return _result(found, f"this host is a container ({kind}): swap belongs to the machine underneath.")
-    others = [area for area in found if area.path != task.made]
-    if others and not mine:
-        return _result(found, f"there is swap already: {', '.join(area.path for area in others)}.")
+    if found and not mine:
+        return _result(found, f"there is swap already: {', '.join(area.path for area in found)}.")
     size = swap.wanted_size(task.params["size"], cgroup.host_memory().total)
     unit = swap.unit_text(path).encode()
     complete = mine is not None and atomic_file.read(task.unit_path) == unit and _enabled(task)
     if complete:
         return _result(found, "")
-    if mine is None and task.made != path:
+    if not task.made:
         _require_new(path, size)
     if not task.check_mode:
         _make(task, size, unit, in_use=mine is not None)
@@ -145,20 +148,21 @@ def _use(path: str, size: int) -> None:
 
 def absent(task: Task) -> dict[str, Any]:
     """Take away what an earlier run has made. Raises SwapError where memory could not take it back."""
-    path = task.made
-    found = _areas()
-    if path is None:
+    made, found = task.made, _areas()
+    if not made:
         return _result(found, "")
-    area = next((area for area in found if area.path == path), None)
-    if area:
-        swap.require_return(area, cgroup.host_memory().available)
+    available = cgroup.host_memory().available
+    for area in filter(None, (_in_use(path, found) for path in made)):
+        swap.require_return(area, available)
+        available -= area.used
     if not task.check_mode:
-        _remove(task, path)
+        for path in made:
+            _remove(task, path)
     return {**_result(found if task.check_mode else _areas(), ""), "changed": True}
 
 
 def _remove(task: Task, path: str) -> None:
-    if any(area.path == path for area in _areas()):
+    if _in_use(path, _areas()):
         daemon.run(["swapoff", path], seconds=600)
     unit = os.path.join(_UNIT_FOLDER, swap.unit_name(path))
     if os.path.realpath(unit) in task.journal.files(task.owner):

@@ -30,9 +30,10 @@ class Busy(OSError):
 
 @dataclass
 class Cleaned:
-    """What became of one folder. Sizes in bytes; in a dry run what would become of it."""
+    """What became of one folder. Sizes in bytes, ages in seconds; in a dry run what would become of it."""
 
     path: str
+    max_age: int | None = None
     removed: list[tuple[File, str]] = field(default_factory=list)
     kept: Counter[str] = field(default_factory=Counter)
     disk_before: Disk = field(default_factory=lambda: Disk(0, 0))
@@ -49,6 +50,7 @@ class Cleaned:
         named = sorted(self.removed, key=lambda entry: entry[0].newest)[:MOST_NAMED]
         return {
             "path": self.path,
+            "max_age": self.max_age,
             "removed": len(self.removed),
             "freed": self.freed,
             "kept": dict(self.kept),
@@ -78,7 +80,7 @@ def clean(entry: Mapping[str, Any], dry_run: bool, proc: str = "/proc") -> Clean
     rule = Rule.read(entry)
     with Root.open(entry["path"]) as root:
         _lock(root)
-        done = Cleaned(root.path, recovered=0 if dry_run else recover(root))
+        done = Cleaned(root.path, rule.aged, recovered=0 if dry_run else recover(root))
         done.disk_before = done.disk_after = root.disk()
         now = time.time_ns()
         files = list(root.files())

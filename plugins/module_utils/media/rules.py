@@ -85,6 +85,11 @@ class Rule:
     high: float | None = None
     low: float | None = None
 
+    @property
+    def aged(self) -> int | None:
+        """Seconds after which a file goes by its age alone; None where age is no reason."""
+        return None if self.max_age is None else max(self.max_age, self.keep)
+
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> Rule:
         """From a folder's options. Raises ValueError for what contradicts itself."""

@@ -28,6 +28,9 @@ BATCH = 200
 KEPT_SUFFIX = ".headroom-kept"
 _NOTICE = "places"
 
+# What link(2) says on a file system without hard links (exFAT, rclone, s3fs), and of a file that has all it may have.
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
+
 InUse = Callable[[], "set[tuple[int, int]]"]
 
 
@@ -61,11 +64,11 @@ def _sweep_batch(root: Root, files: Sequence[File], in_use: InUse, outcome: Outc
                 _take_all(root, ours, files, held, outcome)
                 _remove_all(root, ours, in_use(), held, outcome)
             finally:
-                for number, file in held.items():
-                    _put_back(root, ours, str(number), file.folder, file.name)
+                _put_all_back(root, ours)
                 os.unlink(_NOTICE, dir_fd=ours)
     finally:
-        os.rmdir(name, dir_fd=root.handle)
+        with contextlib.suppress(OSError):  # what could not be put back is for the next run
+            os.rmdir(name, dir_fd=root.handle)
 
 
 def _take_all(root: Root, ours: int, files: Sequence[File], held: dict[int, File], outcome: Outcome) -> None:
@@ -78,14 +81,13 @@ def _take_all(root: Root, ours: int, files: Sequence[File], held: dict[int, File
 
 
 def _remove_all(root: Root, ours: int, used: set[tuple[int, int]], held: dict[int, File], outcome: Outcome) -> None:
-    for number, file in list(held.items()):
+    for number, file in held.items():
         reason = _remove(ours, number, file, used)
         if reason is None:
             outcome.removed.append(file)
         else:
             outcome.kept.append((file, reason))
             _put_back(root, ours, str(number), file.folder, file.name)
-        del held[number]
 
 
 def _write_notice(ours: int, files: Sequence[File]) -> None:
@@ -144,6 +146,7 @@ def _put_back(root: Root, ours: int, source: str, folder: tuple[str, ...], name:
     for target in _other_names(name):
         if _link(ours, source, root.handle, target):
             return
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
 
 
 def _other_names(name: str) -> list[str]:
@@ -153,7 +156,7 @@ def _other_names(name: str) -> list[str]:
 
 
 def _link(ours: int, source: str, place: int, target: str) -> bool:
-    """Move by linking, which never replaces anything. A folder cannot be linked, and is renamed."""
+    """Move by linking, which never replaces anything. What cannot be linked is renamed; a file after a look."""
     try:
         if stat.S_ISDIR(os.stat(source, dir_fd=ours, follow_symlinks=False).st_mode):
             os.rename(source, target, src_dir_fd=ours, dst_dir_fd=place)
@@ -164,7 +167,13 @@ def _link(ours: int, source: str, place: int, target: str) -> bool:
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EISDIR):  # there is a folder of that name now
             return False
-        raise
+        if error.errno not in _NO_LINKS:
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(target, dir_fd=place, follow_symlinks=False)
+            return False
+        os.rename(source, target, src_dir_fd=ours, dst_dir_fd=place)
+        return True
     os.unlink(source, dir_fd=ours)
     return True
 
@@ -176,7 +185,7 @@ def recover(root: Root) -> int:
         left = [entry.name for entry in entries if entry.name.startswith(OWN_PREFIX)]
     for name in left:
         with contextlib.suppress(FileNotFoundError), root.folder((name,)) as ours:
-            found += _recover_one(root, ours)
+            found += _put_all_back(root, ours)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(_NOTICE, dir_fd=ours)
         with contextlib.suppress(OSError):
@@ -184,7 +193,8 @@ def recover(root: Root) -> int:
     return found
 
 
-def _recover_one(root: Root, ours: int) -> int:
+def _put_all_back(root: Root, ours: int) -> int:
+    """Put back what is in our folder. Returns how many files that were; raises OSError once all have been tried."""
     with os.scandir(ours) as entries:
         numbers = [entry.name for entry in entries if entry.name.isdigit()]
     if not numbers:
@@ -192,7 +202,16 @@ def _recover_one(root: Root, ours: int) -> int:
     handle = os.open(_NOTICE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=ours)
     with os.fdopen(handle) as stream:
         places = json.load(stream)
+    failed: list[OSError] = []
     for number in numbers:
         *folder, name = places[int(number)]
-        _put_back(root, ours, number, tuple(folder), name)
+        try:
+            _put_back(root, ours, number, tuple(folder), name)
+        except OSError as error:
+            failed.append(error)
+    if failed:
+        raise OSError(
+            f"{len(failed)} of {len(numbers)} files could not be put back ({failed[0].strerror or failed[0]}) and are "
+            f"in a folder {OWN_PREFIX}* of {root.path}. The next run tries again."
+        ) from failed[0]
     return len(numbers)

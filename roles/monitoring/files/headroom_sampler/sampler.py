@@ -49,18 +49,25 @@ class Counters:
         self._before: dict[tuple[str, str], dict[str, int | None]] = {}
         self._now: dict[tuple[str, str], dict[str, int | None]] = {}
 
-    def grown(self, kind: str, key: str, figures: dict, rules: dict[str, tuple[str, int]]) -> dict[str, int | None]:
-        """Column -> growth since the sample before, None at the first sight of the thing."""
+    def grown(
+        self, kind: str, key: str, figures: dict, rules: dict[str, tuple[str, int]], begun: int | None = None
+    ) -> dict[str, int | None]:
+        """Column -> growth since the sample before, at the first sight of the thing since `begun` (None: not known)."""
         now = {name: figures.get(name) for name in rules}
         before = self._before.get((kind, key), {})
         self._now[kind, key] = now
         found = {}
         for name, (column, divisor) in rules.items():
-            grown = growth(before.get(name), now[name])
+            grown = growth(before.get(name, begun), now[name])
             found[column] = None if grown is None else grown // divisor
             if grown is not None and divisor > 1:
                 now[name] -= grown % divisor  # What is lost in rounding counts the next time.
         return found
+
+    def keep(self, kind: str, key: str) -> None:
+        """The thing is known and has no figures now: the next ones are held against the last."""
+        if (kind, key) in self._before:
+            self._now[kind, key] = self._before[kind, key]
 
     def next(self) -> None:
         """The sample is complete; what was not seen in it is forgotten."""
@@ -78,6 +85,8 @@ class Sampler:
         self._counters = Counters()
         self._groups: dict[tuple[str, int], tuple[int, dict[str, str]]] = {}
         self._running: set[str] = set()
+        # Containers of the first sample: what they had counted before it is of another time.
+        self._old: set[str] = set()
         # Kills that a container's cgroup took with it: the kernel counts in a group that ends with its first process.
         self._killed: dict[str, int] = {}
         self._moment: float = moment
@@ -114,6 +123,8 @@ class Sampler:
     ) -> list[tuple[str, str]]:
         """Returns (id, key) of those that have been restarted since the sample before."""
         groups, running, restarted = {}, set(), []
+        if not self._taken:
+            self._old = {one.id for one in known}
         for one in known:
             labels = (one.project, one.service, one.name)
             key = "/".join(labels)
@@ -123,7 +134,9 @@ class Sampler:
             metrics.set("headroom_container_running", int(figures is not None), *labels)
             metrics.set("headroom_container_restarts_total", one.restarts, *labels)
             if figures is None:
-                if one.oom_killed and one.id in self._running:
+                self._counters.keep("c", one.id)
+                never_seen = one.id not in self._old and one.id not in self._killed
+                if one.oom_killed and (never_seen or one.id in self._running):
                     self._killed[one.id] = self._killed.get(one.id, 0) + 1
                     sample["c", key] = record.values("c", {"oom_kills": 1})
                 metrics.set("headroom_container_oom_kills_total", self._killed.get(one.id), *labels)
@@ -132,7 +145,8 @@ class Sampler:
             figures["restarts"] = one.restarts
             self._export_container(figures, one, labels, metrics)
             values = {f"{name}_kib": in_kib(figures[name]) for name in CONTAINER_MEMORY}
-            values.update(self._counters.grown("c", one.id, figures, CONTAINER_GROWTH))
+            begun = None if one.id in self._old else 0
+            values.update(self._counters.grown("c", one.id, figures, CONTAINER_GROWTH, begun))
             values.update(span_ms=span, tasks=figures["tasks"], health=one.health)
             if values["restarts"]:
                 restarted.append((one.id, key))

@@ -133,12 +133,14 @@ class Store:
         self.errors = 0
 
     def resume(self, now: int) -> None:
-        """Take up again the steps that were under way when the sampler was ended, from the finest tier's last lines."""
-        longest = max((bucket.step for _unused, bucket in self._coarse), default=0)
+        """Take up again the steps that were under way when the sampler was ended, however long ago that was.
+
+        The finest tier's last lines tell: of what they say the buckets keep the last step, those before it are written.
+        """
         for path in self._fine.files()[-2:]:
-            for at, sample in samples(content(path), now - longest):
+            for at, sample in samples(content(path), 0):
                 for _unused, bucket in self._coarse:
-                    if now - now % bucket.step <= at <= now:
+                    if at <= now:
                         bucket.add(at, sample)
 
     def add(self, now: int, sample: record.Sample) -> None:

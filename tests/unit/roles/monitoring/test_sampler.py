@@ -187,6 +187,64 @@ def test_a_container_that_was_killed_and_stays_down(tmp_path):
     assert metrics(config)["headroom_container_oom_kills_total"][labels("api")] == 1
 
 
+def new_container(root: Path, kills: int, **state: object) -> None:
+    """Compose has made the API's container anew; its cgroup is there with the first kills."""
+    old, new = (root / "docker/containers" / f"{number:064x}" for number in (1, 9))
+    described = json.loads((old / "config.v2.json").read_text())
+    described["State"].update(state)
+    described["RestartCount"] = 0
+    shutil.rmtree(old)
+    new.mkdir()
+    (new / "config.v2.json").write_text(json.dumps(described))
+    group = root / "sys/docker" / f"{1:064x}"
+    (group / "memory.events").write_text(f"oom_kill {kills}\n")
+    group.rename(root / "sys/docker" / f"{9:064x}")
+    (root / "proc/1/cgroup").write_text(f"0::/docker/{9:064x}\n")
+
+
+def test_kills_of_a_new_containers_first_seconds_count(tmp_path):
+    config = host(tmp_path)
+    sampler = Sampler(config, NOON, 0.0)
+    sampler.take(NOON, 0.0)
+    new_container(tmp_path, kills=3)
+    sampler.take(NOON + 15, 15.0)
+    sampler.take(NOON + 30, 30.0)
+    assert [values[OOM] for values in recorded(config)] == [None, 3, 0]
+
+
+def test_a_new_container_that_was_killed_and_stays_down(tmp_path):
+    config = host(tmp_path)
+    sampler = Sampler(config, NOON, 0.0)
+    sampler.take(NOON, 0.0)
+    new_container(tmp_path, kills=0, Running=False, OOMKilled=True)
+    for more in (15, 30, 45):
+        sampler.take(NOON + more, float(more))
+    assert [values[OOM] for values in recorded(config)] == [None, 1]
+
+
+def test_a_container_that_was_down_at_a_sample_goes_on_from_what_it_had_counted(tmp_path):
+    config = host(tmp_path)
+    engine_says(tmp_path, restarts=40)
+    sampler = Sampler(config, NOON, 0.0)
+    sampler.take(NOON, 0.0)
+    engine_says(tmp_path, Running=False)
+    sampler.take(NOON + 15, 15.0)
+    (tmp_path / "sys/docker" / f"{1:064x}" / "memory.events").write_text("oom_kill 2\n")
+    engine_says(tmp_path, Running=True, restarts=41)
+    sampler.take(NOON + 30, 30.0)
+    assert [(values[OOM], values[OOM + 1]) for values in recorded(config)] == [(None, None), (2, 1)]
+
+
+def test_a_container_that_was_down_at_the_first_sample_has_no_history(tmp_path):
+    config = host(tmp_path)
+    engine_says(tmp_path, Running=False, OOMKilled=True, restarts=40)
+    sampler = Sampler(config, NOON, 0.0)
+    sampler.take(NOON, 0.0)
+    engine_says(tmp_path, Running=True, restarts=41)
+    sampler.take(NOON + 15, 15.0)
+    assert [(values[OOM], values[OOM + 1]) for values in recorded(config)] == [(None, None)]
+
+
 def test_a_restart_without_a_kill_is_no_kill(tmp_path):
     config = host(tmp_path)
     sampler = Sampler(config, NOON, 0.0)

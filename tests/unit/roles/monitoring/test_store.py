@@ -212,6 +212,25 @@ def test_a_restart_takes_up_the_steps_that_were_under_way(tmp_path):
     assert (folded["cpu_ms"], folded["working_set_kib"]) == (4000, 39)
 
 
+@pytest.mark.parametrize("away", [40, 3 * 86400])
+def test_a_restart_in_a_later_step_writes_the_step_that_was_under_way(tmp_path, away):
+    folder = str(tmp_path)
+    first = Store(folder, 15, 1 << 20)
+    for number in range(79):  # the last one half a minute before the second ten minutes are over
+        first.add(NOON + 15 * number, sample(number))
+    now = NOON + 1170 + away
+    second = Store(folder, 15, 1 << 20)
+    second.resume(now)
+    for number in range(79, 200):
+        second.add(now + 15 * (number - 79), sample(number))
+    coarse = Path(Tier(folder, *TIERS[2]).path(NOON)).read_bytes()
+    found = {at: known[1] for at, one in samples(coarse, 0) for (kind, _key), known in one.items() if kind == "c"}
+    assert {at: found.get(at) for at in (NOON, NOON + 600)} == {NOON: 39, NOON + 600: 78}
+    assert len(coarse.splitlines()) == len(set(coarse.splitlines())), "no step is written twice"
+    minutes = numbers_in(Tier(folder, *TIERS[1]).path(NOON))
+    assert minutes[:20] == [*range(3, 79, 4), 78]
+
+
 def test_sixteen_days_take_four_megabytes_and_the_last_fourteen_are_there(tmp_path):
     store = Store(str(tmp_path), 15, 16 << 20)
     days, step = 16, 15

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -201,6 +202,47 @@ def test_tool_that_is_missing_is_said(monkeypatch, project, tmp_path):
     assert [one.kind for one in found] == ["blocking_call"]
     assert len(skipped) == 2
     assert all("pip install" in text for text in skipped)
+
+
+@pytest.fixture
+def deptry(tmp_path, monkeypatch):
+    """A deptry that writes the arguments it was given beside itself, and finds nothing."""
+    program = tmp_path / "bin/deptry"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\necho "$@" > "$0.arguments"\n'
+        'while [ $# -gt 0 ]; do [ "$1" != --json-output ] || echo "[]" > "$2"; shift; done\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(tools.sys, "executable", str(tmp_path / "python"))
+    return program
+
+
+@pytest.mark.parametrize("with_project", [False, True])
+def test_the_checkout_stays_as_it_is(tmp_path, deptry, with_project):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "one.py").write_text("import json\n")
+    if with_project:
+        (source / "pyproject.toml").write_text("[project]\nname = 'bot'\n")
+    before = sorted(os.listdir(source))
+    run.audit(str(source), [])
+    assert sorted(os.listdir(source)) == before
+    arguments = Path(f"{deptry}.arguments").read_text().split()
+    assert ("--config" in arguments) is not with_project
+
+
+@pytest.mark.usefixtures("deptry")
+def test_tool_that_finds_no_room_is_said_and_the_rest_is_there(project, monkeypatch, tmp_path):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tools.tempfile, "TemporaryDirectory", full)
+    project(one="import time\nasync def f():\n    time.sleep(1)\n")
+    found, skipped = run.audit(str(tmp_path), [])
+    assert [one.kind for one in found] == ["blocking_call"]
+    assert skipped[-1] == "deptry could not run: [Errno 28] No space left on device"
 
 
 def test_import_costs(project, tmp_path):

@@ -84,7 +84,28 @@ def test_a_key_that_is_gone_keeps_its_value_over_a_reload():
 
 def test_flags_are_read_in_both_spellings():
     command = ["/usr/sbin/dockerd", "-H", "fd://", "--live-restore", "--log-opt", "max-size=1m", "--bip=10.0.0.1/24"]
-    assert daemon_json.flags(command) == {"live-restore": "", "log-opt": "max-size=1m", "bip": "10.0.0.1/24"}
+    assert daemon_json.flags(command) == {
+        "host": "fd://",
+        "live-restore": "",
+        "log-opt": "max-size=1m",
+        "bip": "10.0.0.1/24",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["-H", "fd://", "-H", "tcp://127.0.0.1:2375"], {"host": "tcp://127.0.0.1:2375"}),
+        (["-Hfd://"], {"host": "fd://"}),
+        (["-H=fd://"], {"host": "fd://"}),
+        (["-D", "-l", "warn"], {"debug": "", "log-level": "warn"}),
+        (["-DHfd://"], {"debug": "", "host": "fd://"}),
+        (["-D=false", "-bnone"], {"debug": "false", "bridge": "none"}),
+        (["-G", "docker", "-soverlay2"], {"group": "docker", "storage-driver": "overlay2"}),
+    ],
+)
+def test_flags_of_one_letter_have_their_long_names(words, found):
+    assert daemon_json.flags(["/usr/bin/dockerd", *words]) == found
 
 
 @pytest.mark.parametrize(
@@ -92,6 +113,12 @@ def test_flags_are_read_in_both_spellings():
     [
         (Around({"live-restore": ""}, "json-file", False, None), {"live-restore": True}, "--live-restore"),
         (Around({"log-opt": "a=b"}, "json-file", False, None), {"log-opts": {"max-size": "1m"}}, "--log-opt"),
+        (Around(daemon_json.flags(["dockerd", "-H", "fd://"]), "", False, None), {"hosts": ["fd://"]}, "--host"),
+        (
+            Around({"add-runtime": "a=b"}, "json-file", False, None),
+            {"runtimes": {"x": {"path": "/x"}}},
+            "--add-runtime",
+        ),
         (Around({}, "journald", False, None), {"log-opts": {"max-size": "1m"}}, "log driver is journald"),
         (Around({}, "json-file", True, None), {"live-restore": True}, "swarm"),
         (Around({}, "json-file", False, 20000), {"default-ulimits": {"nofile": {"Hard": 65536}}}, "20000"),
@@ -123,6 +150,7 @@ def test_a_process_with_the_right_may_open_any_number_of_files():
 
 # From dockerd --help (20.10.24).
 USAGE = """
+      --add-runtime runtime                     Register an additional
       --default-ulimit ulimit                   Default ulimits for
       --dns list                                DNS server to use
       --insecure-registry list                  Enable insecure registry

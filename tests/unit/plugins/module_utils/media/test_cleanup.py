@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import subprocess
@@ -178,6 +179,47 @@ def test_file_whose_folder_went_meanwhile_comes_back_into_the_root(media):
         files = list(root.files())
         sweep.sweep(root, files, removed)
     assert names(media) == ["one.jpg", "two.jpg.headroom-kept"]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK])
+def test_files_come_back_on_a_file_system_without_hard_links(media, monkeypatch, number):
+    def refused(*_names, **_handles):
+        raise OSError(number, os.strerror(number))
+
+    def taken():
+        (media / "one.jpg").write_bytes(b"newer")
+        return {file.identity for file in files}
+
+    monkeypatch.setattr(sweep.os, "link", refused)
+    with Root.open(str(media)) as root:
+        files = list(root.files())
+        sweep.sweep(root, files, taken)
+    assert sorted(os.listdir(media)) == ["below", "one.jpg", "one.jpg.headroom-kept"]
+    assert (media / "one.jpg").read_bytes() == b"newer"
+    assert (media / "below/two.jpg").read_bytes() == b"picture"
+
+
+@pytest.mark.parametrize("first", ["one.jpg", "two.jpg"])
+def test_file_that_cannot_be_put_back_keeps_no_other_from_it_and_comes_back_later(media, first):
+    link = os.link
+
+    def refused(source, target, **handles):
+        if target.startswith(first):
+            raise OSError(errno.EIO, "Input/output error")
+        link(source, target, **handles)
+
+    def fails():
+        raise CannotSee("no")
+
+    with Root.open(str(media)) as root:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sweep.os, "link", refused)
+            for put_back in (lambda: sweep.sweep(root, list(root.files()), fails), lambda: sweep.recover(root)):
+                with pytest.raises(OSError, match=r"^1 of \d files could not be put back \(Input/output error\)"):
+                    put_back()
+        assert len(names(media)) == 3  # the other one in its place, the first in our folder, and the notice
+        assert sweep.recover(root) == 1
+    assert names(media) == ["below/two.jpg", "one.jpg"]
 
 
 @pytest.mark.usefixtures("later")

@@ -78,6 +78,12 @@ def test_what_is_newer_than_keep_stays_whatever_the_age_says():
     assert names(rules.chosen(files, Rule(60, 2 * 3600), NOW, EMPTY)) == [("two", "age")]
 
 
+def test_age_at_which_a_file_goes_is_the_longer_of_the_two():
+    assert Rule.read({"path": "/media", "max_age": "30m", "keep_newer": "1h"}).aged == 3600
+    assert Rule.read({"path": "/media", "max_age": "1d", "keep_newer": "1h"}).aged == DAY
+    assert Rule.read({"path": "/media", "disk_high": "85%", "disk_low": "75%"}).aged is None
+
+
 def test_file_from_the_future_is_new():
     assert rules.chosen([file("odd", -3)], Rule(0, 0), NOW, EMPTY) == []
 
