@@ -67,7 +67,7 @@ def test_a_path_with_a_link_in_it(host, tmp_path):
     assert host.run(swap_task.present, path)["changed"]
     assert list(host.areas) == [str(tmp_path / "data/swap")]
     again = host.run(swap_task.present, path)
-    assert (again["changed"], again["skipped"]) == (False, "")
+    assert (again["changed"], again["reason"]) == (False, "")
     assert host.run(swap_task.absent, path)["changed"]
     assert host.areas == {}
     assert not path.exists()
@@ -114,6 +114,6 @@ def test_somebody_elses_swap_at_the_same_path_does_not_become_ours(host, tmp_pat
     path = tmp_path / "swapfile"
     path.touch()
     host.swap_on(str(path))
-    assert host.run(swap_task.present, path)["skipped"] == f"there is swap already: {path}."
+    assert host.run(swap_task.present, path)["reason"] == f"there is swap already: {path}."
     assert not host.run(swap_task.absent, path)["changed"]
     assert path.exists()
