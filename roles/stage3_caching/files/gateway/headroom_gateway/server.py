@@ -26,6 +26,7 @@ from headroom_gateway.http_message import Head, Headers, Request, header, write_
 log = logging.getLogger(__name__)
 
 LONGEST_HEAD = 65536
+"""Bytes that may come without a piece of a body among them: a head, a trailer. Up to one read more is held of them."""
 IDLE_SECONDS = 120.0
 """How long a connection without a request stays open; clients give theirs up earlier (httpx: 5 s)."""
 HIGH_WATER = 262144
@@ -113,12 +114,12 @@ class Connection(asyncio.BufferedProtocol):
         self._writable: asyncio.Event = asyncio.Event()
         self._writable.set()
         self.idle_since = time.monotonic()
+        self._head_size = 0
         self._reset()
 
     def _reset(self) -> None:
         self._target = b""
         self._headers: Headers = []
-        self._head_size = 0
         self._parts: list[bytes] = []
         self._size = 0
         self._long: _LongBody | None = None
@@ -134,8 +135,11 @@ class Connection(asyncio.BufferedProtocol):
         return self._server.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._head_size += nbytes
         try:
             self._parser.feed_data(self._server.buffer[:nbytes])
+            if self._head_size > LONGEST_HEAD:
+                self._refuse(431, b"the head is longer than %d bytes" % LONGEST_HEAD)
         except httptools.HttpParserUpgrade:
             self._refuse(501, b"the gateway does not speak other protocols")
         except httptools.HttpParserError:
@@ -164,11 +168,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_url(self, part: bytes) -> None:
         self._target += part
-        self._count_head(len(part))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
-        self._count_head(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
         if header(self._headers, b"expect").lower() == b"100-continue":
@@ -178,6 +180,7 @@ class Connection(asyncio.BufferedProtocol):
             self._begin_long()
 
     def on_body(self, part: bytes) -> None:
+        self._head_size = 0
         if self._long is not None:
             self._long.feed(part)
             return
@@ -187,16 +190,12 @@ class Connection(asyncio.BufferedProtocol):
             self._begin_long()
 
     def on_message_complete(self) -> None:
+        self._head_size = 0
         if self._long is not None:
             self._long.end()
             self._long = None
         else:
             self._accept(b"".join(self._parts), None)
-
-    def _count_head(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > LONGEST_HEAD:
-            raise httptools.HttpParserError("the head is too long")
 
     def _begin_long(self) -> None:
         assert self._transport is not None
