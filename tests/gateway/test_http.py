@@ -217,6 +217,24 @@ def test_an_old_client(gateway, seen):
     assert b"connection: close" in answer and answer.endswith(b"ok")
 
 
+@pytest.mark.parametrize("body", [b"", b"abc", b"x" * 200_000])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_offer_of_http_2_is_ignored(gateway, seen, body, chunked):
+    """As Java's HttpClient makes it."""
+    framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    length, content = (b"Transfer-Encoding: chunked", framed + b"0\r\n\r\n") if chunked else (
+        b"Content-Length: %d" % len(body), body)  # fmt: skip
+    head = (b"POST /echo/x HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nHost: g\r\nHTTP2-Settings: AAEAAEAA\r\n"
+            b"Upgrade: h2c\r\nExpect: 100-continue\r\nX-Mine: 1\r\n" + length + b"\r\n\r\n")  # fmt: skip
+    answers = raw(gateway, (head + content) * (1 if len(body) > 100_000 else 3))
+    assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"HTTP/1.1 100 Continue") == len(seen)
+    assert len(seen) == (1 if len(body) > 100_000 else 3)
+    for _method, _path, headers, received in seen:
+        names = {name.lower() for name, _value in headers}
+        assert received == body and "x-mine" in names
+        assert not names & {"upgrade", "http2-settings", "connection", "expect"}
+
+
 @pytest.mark.parametrize(
     ("data", "status"),
     [
@@ -230,6 +248,7 @@ def test_an_old_client(gateway, seen):
             b"400",
         ),
         (b"GET /echo/ HTTP/1.1\r\nHost: g\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", b"501"),
+        (b"CONNECT api.openai.com:443 HTTP/1.1\r\nHost: api.openai.com:443\r\n\r\n", b"501"),
         (b"GET /evil.example/ HTTP/1.1\r\nHost: g\r\n\r\n", b"403"),
         (b"GET /api.telegram.org/bot1/getMe HTTP/1.1\r\nHost: g\r\n\r\n", b"403"),
         (b"GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"403"),

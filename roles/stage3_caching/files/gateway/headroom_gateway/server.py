@@ -21,7 +21,7 @@ from typing import Any
 
 import httptools
 
-from headroom_gateway.http_message import Head, Headers, Request, header, write_answer_head
+from headroom_gateway.http_message import Head, Headers, Request, header, write_answer_head, write_request_head
 
 log = logging.getLogger(__name__)
 
@@ -136,14 +136,35 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._head_size += nbytes
+        data: memoryview | bytes = self._server.buffer[:nbytes]
         try:
-            self._parser.feed_data(self._server.buffer[:nbytes])
+            while data:
+                data = self._parse(data)
             if self._head_size > LONGEST_HEAD:
                 self._refuse(431, b"the head is longer than %d bytes" % LONGEST_HEAD)
         except httptools.HttpParserUpgrade:
             self._refuse(501, b"the gateway does not speak other protocols")
         except httptools.HttpParserError:
             self._refuse(400, b"this is not HTTP/1.1")
+
+    def _parse(self, data: memoryview | bytes) -> bytes:
+        """Parse; return what has to be parsed once more. Raises HttpParserError, and HttpParserUpgrade for protocols
+        that cannot do without it.
+
+        Java's HttpClient offers h2c with each call; a server may ignore it (RFC 9110 section 7.8). The parser may not:
+        behind such a head it takes everything for another protocol. So a new one gets the head without the offer.
+        """
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            method = self._parser.get_method()
+            if method == b"CONNECT" or b"websocket" in header(self._headers, b"upgrade").lower():
+                raise
+            version = self._parser.get_http_version().encode()
+            headers = [pair for pair in self._headers if pair[0] != b"upgrade"]
+            self._parser = httptools.HttpRequestParser(self)
+            return write_request_head(method.decode(), self._target, headers, version) + data[upgrade.args[0] :]
+        return b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
@@ -173,6 +194,8 @@ class Connection(asyncio.BufferedProtocol):
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return
         if header(self._headers, b"expect").lower() == b"100-continue":
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         length = header(self._headers, b"content-length")
@@ -208,7 +231,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _accept(self, body: bytes | None, rest: AsyncIterator[bytes] | None) -> None:
         if self._parser.should_upgrade() or self._transport is None or self._transport.is_closing():
-            return  # of an upgrade buffer_updated is told next, and refuses
+            return  # of an upgrade `_parse` is told next
         method = self._parser.get_method().decode("ascii")
         version = self._parser.get_http_version()
         request = Request(method, self._target, self._headers, body, rest)
