@@ -333,6 +333,40 @@ def test_the_gateway_stops_without_cutting_anybody(own_place, providers):
     assert gateway.process.child.wait(5) == 0
 
 
+def test_a_stop_waits_for_requests_and_for_nobody_else(own_place, providers):
+    gateway, _redis = own_place
+    body = b'{"model": "m", "temperature": 0, "messages": [{"role": "user", "content": "late"}]}'
+    head = b"POST /openai/v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer sk-secret-one\r\n"
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    async def connect(data):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(data)
+        return reader, writer
+
+    async def scenario(through, _straight):
+        providers.fail("openai.chat", "slow", seconds=1.5)
+        idle, silent = await connect(b"GET /-/health HTTP/1.1\r\n\r\n"), await connect(b"")
+        assert b"200 OK" in await idle[0].readuntil(b"}")
+        half = await connect(head + body[:9])
+        asking = asyncio.create_task(through.chat("early"))
+        await asyncio.sleep(0.3)
+        gateway.process.signal(signal.SIGTERM)
+        unused = await asyncio.wait_for(asyncio.gather(idle[0].read(), silent[0].read()), 0.5)
+        await asyncio.sleep(0.5)
+        half[1].write(body[9:])
+        late = await half[0].read()
+        for _reader, writer in (idle, silent, half):
+            writer.close()
+        return unused, await asking, late
+
+    unused, early, late = both(gateway, providers, scenario)
+    assert unused == [b"", b""]
+    assert early.status == 200 and not early.failed
+    assert late.startswith(b"HTTP/1.1 200 OK") and b"\r\nconnection: close\r\n" in late and late.endswith(b"}")
+    assert gateway.process.child.wait(2) == 0
+
+
 def test_no_file_is_written(gateway):
     """A full disk cannot touch a gateway that holds no file open for writing but its log."""
     written = []

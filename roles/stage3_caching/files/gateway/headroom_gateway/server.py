@@ -65,9 +65,7 @@ class Responder:
     def whole(self, head: Head, body: bytes, extra: Headers | None = None) -> None:
         """Write an answer at once. `head` has no Content-Length."""
         self.begun = self.ended = True
-        more = [*(extra or ()), (b"content-length", b"%d" % len(body))]
-        if not self._keep_alive:
-            more.append((b"connection", b"close"))
+        more = [*(extra or ()), (b"content-length", b"%d" % len(body)), *self._end()]
         data = write_answer_head(head, more)
         self._connection.write(data if self._method == "HEAD" else data + body)
 
@@ -82,9 +80,7 @@ class Responder:
             else:
                 self._chunked = True
                 more.append((b"transfer-encoding", b"chunked"))
-        if not self._keep_alive:
-            more.append((b"connection", b"close"))
-        self._connection.write(write_answer_head(head, more))
+        self._connection.write(write_answer_head(head, [*more, *self._end()]))
 
     async def write(self, chunk: bytes) -> None:
         """Write a piece of the body, and wait while the client is slower than we."""
@@ -96,6 +92,11 @@ class Responder:
         if self._chunked:
             self._connection.write(b"0\r\n\r\n")
         self.ended = True
+
+    def _end(self) -> Headers:
+        """Return the header by which an answer says that it is its connection's last, as each is while we stop."""
+        self._keep_alive = self._keep_alive and not self._connection.stopping
+        return [] if self._keep_alive else [(b"connection", b"close")]
 
     @property
     def keep_alive(self) -> bool:
@@ -115,6 +116,7 @@ class Connection(asyncio.BufferedProtocol):
         self._writable.set()
         self.idle_since = time.monotonic()
         self._head_size = 0
+        self._receiving = False
         self._reset()
 
     def _reset(self) -> None:
@@ -167,7 +169,7 @@ class Connection(asyncio.BufferedProtocol):
         return b""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)
+        self._server.forget(self)
         self._waiting.clear()
         self._writable.set()
         if self._long is not None:
@@ -185,6 +187,7 @@ class Connection(asyncio.BufferedProtocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
+        self._receiving = True
         self._reset()
 
     def on_url(self, part: bytes) -> None:
@@ -213,6 +216,7 @@ class Connection(asyncio.BufferedProtocol):
             self._begin_long()
 
     def on_message_complete(self) -> None:
+        self._receiving = False
         self._head_size = 0
         if self._long is not None:
             self._long.end()
@@ -256,6 +260,8 @@ class Connection(asyncio.BufferedProtocol):
                 if not self._waiting:
                     self._transport.resume_reading()
             self.idle_since = time.monotonic()
+            if self.stopping and not self._receiving:
+                self.close()
         except (asyncio.CancelledError, ClientLeft):
             self._close(orderly=False)
         except Exception:
@@ -267,6 +273,15 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def idle(self) -> bool:
         return self.task is None
+
+    @property
+    def stopping(self) -> bool:
+        return self._server.stopping
+
+    def stop(self) -> None:
+        """Close, unless a request is being answered or received: then after its answer."""
+        if self.idle and not self._receiving:
+            self.close()
 
     def write(self, data: bytes) -> None:
         if self._transport is not None:
@@ -345,8 +360,10 @@ class Server:
         self.handler = handler
         self.body_bytes = body_bytes
         self.connections: set[Connection] = set()
+        self.stopping = False
         self.buffer = memoryview(bytearray(READ_BYTES))
         """What all connections are read into: each read is taken by the parser before the next begins."""
+        self._empty = asyncio.Event()
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -357,17 +374,26 @@ class Server:
         self._sweeper = loop.create_task(self._sweep())
         return int(self._listener.sockets[0].getsockname()[1])
 
+    def forget(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
     async def close(self, seconds: float) -> None:
-        """Take no new connections, and give answers under way some seconds to end."""
+        """Take no new connections, and give requests under way some seconds to be answered to the last byte."""
+        self.stopping = True
         if self._listener is not None:
             self._listener.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
-        answering = [connection.task for connection in self.connections if connection.task is not None]
-        if answering:
-            await asyncio.wait(answering, timeout=seconds)
+        for connection in list(self.connections):
+            connection.stop()
+        self._empty.clear()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
         for connection in list(self.connections):
             connection.close()
 
