@@ -269,11 +269,11 @@ def test_a_full_hash_makes_room(gateway, redis):
     from headroom_gateway.store import Store
 
     async def inside():
-        store = Store(RedisLink(redis.url, 1.0, 3, 1.0), load().cache)
+        store = Store(RedisLink(redis.url, 1.0, 3, 1.0), load())
         keys = [b"\0\0" + number.to_bytes(14, "big") for number in range(800)]
         for number, key in enumerate(keys):
             await store.put("deepl", key, Entry(10, 1000 + number, [], b"%d" % number), 1000)
-        found = await store.get("deepl", keys)
+        found = await store.get("deepl", keys, time.time())
         await store.close()
         return found
 
@@ -283,6 +283,27 @@ def test_a_full_hash_makes_room(gateway, redis):
     assert all(found[number].body == b"%d" % number for number in held)
     script = "return redis.call('OBJECT', 'ENCODING', redis.call('KEYS', 'p:deepl:*')[1])"
     assert redis.cli("EVAL", script, "0") == "listpack"
+
+
+def test_a_short_lived_answer_takes_no_other_with_it(redis):
+    """Two answers in one hash: it lives as long as the longer needs, and neither is given out past its own time."""
+    from headroom_gateway.entry import Entry
+    from headroom_gateway.policy import load
+    from headroom_gateway.redis_link import RedisLink
+    from headroom_gateway.store import Store
+
+    async def inside():
+        store = Store(RedisLink(redis.url, 1.0, 3, 1.0), load())
+        now = int(time.time())
+        long, short = b"\0\0" + b"l" * 14, b"\0\0" + b"s" * 14
+        await store.put("deepl", long, Entry(now, now + 3600, [], b"long"), 3600)
+        await store.put("deepl", short, Entry(now - 20, now - 10, [], b"short"), 1)
+        life = redis.cli("EVAL", "return redis.call('TTL', redis.call('KEYS', 'p:deepl:*')[1])", "0")
+        found = [await store.get("deepl", [long, short], grace) for grace in (0, 60)]
+        await store.close()
+        return life, [[entry and entry.body for entry in entries] for entries in found]
+
+    assert asyncio.run(inside()) == (str(744 * 3600), [[b"long", None], [b"long", b"short"]])
 
 
 def test_images_stay_within_their_budget(providers, redis):

@@ -136,11 +136,12 @@ class FalCalls:
             del self._jobs[ticket]
 
     async def _submit(self, call: Call, plan: Plan, responder: Responder) -> str:
+        assert call.route is not None
         provider, now = call.provider.name, time.time()
         stale: Entry | None = None
         revived: Job | None = None
         if plan.read:
-            entry = (await self._store.get(provider, [plan.key]))[0]
+            entry = (await self._store.get(provider, [plan.key], call.route.grace))[0]
             revived = None if entry is None else self._revive(call, plan, entry)
             if entry is not None and revived is not None:
                 again = Entry(entry.stored, entry.fresh_until, [_JSON], revived.submitted)
@@ -195,7 +196,7 @@ class FalCalls:
             value = await self._store.get_ticket(call.provider.name, ticket)
             submit = next((route for route in call.provider.routes if route.answer == "fal_submit"), None)
             if value is not None and submit is not None:
-                entry = (await self._store.get(call.provider.name, [value]))[0]
+                entry = (await self._store.get(call.provider.name, [value], submit.grace))[0]
                 job = None if entry is None else self._from_entry(value, call.provider.name, submit, entry)
                 if job is not None:
                     self._remember(ticket, job)

@@ -139,9 +139,10 @@ class Gateway:
         return call.route is not None and call.route.answer == "image"
 
     async def _find(self, call: Call, plan: Plan) -> Entry | None:
+        assert call.route is not None
         if self._is_image(call):
-            return await self._store.get_image(call.provider.name, plan.key)
-        return (await self._store.get(call.provider.name, [plan.key]))[0]
+            return await self._store.get_image(call.provider.name, plan.key, call.route.grace)
+        return (await self._store.get(call.provider.name, [plan.key], call.route.grace))[0]
 
     @staticmethod
     def _fresh(entry: Entry, plan: Plan) -> bool:

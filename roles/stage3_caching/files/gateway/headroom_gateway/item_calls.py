@@ -126,8 +126,9 @@ class ItemCalls:
         oldest: int | None = None
         if not plan.read:
             return fresh, stale, oldest
+        assert call.route is not None
         now = time.time()
-        for key, entry in zip(keys, await self._store.get(call.provider.name, keys), strict=True):
+        for key, entry in zip(keys, await self._store.get(call.provider.name, keys, call.route.grace), strict=True):
             piece = None if entry is None else arrays.from_bytes(entry.body)
             if entry is None or piece is None:
                 continue

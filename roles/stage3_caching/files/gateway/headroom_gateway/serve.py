@@ -31,7 +31,7 @@ def build(settings: Settings, policy: Policy) -> tuple[Gateway, Server, Store]:
     link = None
     if settings.redis_url:
         link = RedisLink(settings.redis_url, cache.redis_seconds, cache.breaker_failures, cache.breaker_seconds)
-    store = Store(link, cache)
+    store = Store(link, policy)
     gateway = Gateway(policy, store, Upstream(settings.upstream_ca))
     return gateway, Server(gateway.handle, cache.body_bytes), store
 
