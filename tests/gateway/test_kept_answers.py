@@ -195,6 +195,25 @@ def test_a_job_that_others_wait_for_is_not_cancelled(gateway, providers):
     assert third.cache == "MISS" and third.fields["request_id"] != one.fields["request_id"]
 
 
+def test_a_job_submitted_by_two_at_once_is_cancelled_when_both_have(gateway, providers):
+    async def scenario(client):
+        providers.call("POST", "/settings", {"fal_slots": 0})
+        providers.fail("fal.submit", "slow", seconds=0.4)
+        leaver, *askers = [asyncio.create_task(client.submit("at once", seed=9)) for _unused in range(3)]
+        await asyncio.sleep(0.05)
+        leaver.cancel()  # never learns the number, and so waits for nothing
+        one, two = await asyncio.gather(*askers)
+        cancels = []
+        for answer in (one, two):
+            cancels.append((await client.follow(answer.fields["cancel_url"], method="PUT")).status)
+            cancels.append(providers.counts().get("fal.cancel", 0))
+        return one, two, cancels
+
+    one, two, cancels = run(gateway, scenario)
+    assert one.body == two.body and {one.cache, two.cache} == {"COALESCED"}
+    assert cancels == [202, 0, 202, 1]
+
+
 def test_a_handed_out_number_is_known_after_a_restart(gateway, providers):
     async def scenario(client):
         await client.picture("restart", seed=2)

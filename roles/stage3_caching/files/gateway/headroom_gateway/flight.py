@@ -49,6 +49,10 @@ class Flight:
             self._readers.discard(reader)
             self.wake()
 
+    @property
+    def clients(self) -> int:
+        return len(self._readers)
+
     def begin(self, head: Head, label: str = "MISS", age: int | None = None) -> None:
         self.head = head
         self.label = label

@@ -23,9 +23,9 @@ from headroom_gateway.upstream import UpstreamError
 
 log = logging.getLogger(__name__)
 
-Keep = Callable[[Head, bytes], Awaitable[None]]
-"""Called with every whole answer before its key is free again: whoever finds nothing in the cache still finds the
-flight, and so no second call is made in between."""
+Keep = Callable[[Head, bytes, int], Awaitable[None]]
+"""Called with every whole answer and the number of its clients, before its key is free again: whoever finds nothing in
+the cache still finds the flight, and so no second call is made in between."""
 
 
 class ProviderFails(UpstreamError):
@@ -83,7 +83,7 @@ class Flights:
     async def _keep(self, call: Call, flight: Flight, keep: Keep) -> None:
         assert flight.head is not None
         try:
-            await keep(flight.head, flight.body())
+            await keep(flight.head, flight.body(), flight.clients)
         except Exception:
             # The answer is with its clients, or on its way to them: they must not suffer.
             log.exception("an answer of %s could not be kept", call.provider.name)

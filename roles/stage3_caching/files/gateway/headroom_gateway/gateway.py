@@ -123,7 +123,7 @@ class Gateway:
             label = reply.MISS
             generation = self._store.generation(call.provider.name)
 
-            async def keep(head: Head, body: bytes) -> None:
+            async def keep(head: Head, body: bytes, _clients: int) -> None:
                 await self._keep(call, plan, head, body, generation)
 
             flight = self._flights.launch(call, plan, self._limit(call), entry, keep)
