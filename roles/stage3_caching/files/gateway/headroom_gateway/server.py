@@ -21,6 +21,7 @@ from typing import Any
 
 import httptools
 
+from headroom_gateway.held import Held
 from headroom_gateway.http_message import Head, Headers, Request, header, write_answer_head, write_request_head
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ HIGH_WATER = 262144
 """Bytes of a long request's body that may wait in memory."""
 
 READ_BYTES = 65536
+COPIES = 3
+"""How often a request's body is held: as it came, parsed, and on its way to the provider."""
 
 Handler = Callable[[Request, "Responder"], Awaitable[None]]
 
@@ -117,6 +120,7 @@ class Connection(asyncio.BufferedProtocol):
         self.idle_since = time.monotonic()
         self._head_size = 0
         self._receiving = False
+        self._held = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -170,6 +174,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.forget(self)
+        self._hold(-self._held)
         self._waiting.clear()
         self._writable.set()
         if self._long is not None:
@@ -212,7 +217,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._parts.append(part)
         self._size += len(part)
-        if self._size > self._server.body_bytes:
+        self._hold(COPIES * len(part))
+        if self._size > self._server.body_bytes or self._server.held.full(self._size):
             self._begin_long()
 
     def on_message_complete(self) -> None:
@@ -222,13 +228,16 @@ class Connection(asyncio.BufferedProtocol):
             self._long.end()
             self._long = None
         else:
-            self._accept(b"".join(self._parts), None)
+            body, self._parts = b"".join(self._parts), []
+            self._accept(body, None)
 
     def _begin_long(self) -> None:
         assert self._transport is not None
         self._long = _LongBody(self._transport)
         for part in self._parts:
             self._long.feed(part)
+        self._parts = []
+        self._hold(-COPIES * self._size)
         self._accept(None, self._long.read())
 
     # Answering.
@@ -257,6 +266,7 @@ class Connection(asyncio.BufferedProtocol):
                 if not responder.keep_alive or self._transport is None:
                     self._close(orderly=responder.ended)
                     return
+                self._hold(-COPIES * len(request.body or b""))
                 if not self._waiting:
                     self._transport.resume_reading()
             self.idle_since = time.monotonic()
@@ -282,6 +292,11 @@ class Connection(asyncio.BufferedProtocol):
         """Close, unless a request is being answered or received: then after its answer."""
         if self.idle and not self._receiving:
             self.close()
+
+    def _hold(self, size: int) -> None:
+        """Count bytes held for this connection's requests; what is left at its end is taken off."""
+        self._held += size
+        self._server.held.total += size
 
     def write(self, data: bytes) -> None:
         if self._transport is not None:
@@ -356,9 +371,10 @@ class _LongBody:
 class Server:
     """Listens, and closes what has been idle for long."""
 
-    def __init__(self, handler: Handler, body_bytes: int) -> None:
+    def __init__(self, handler: Handler, body_bytes: int, held: Held) -> None:
         self.handler = handler
         self.body_bytes = body_bytes
+        self.held = held
         self.connections: set[Connection] = set()
         self.stopping = False
         self.buffer = memoryview(bytearray(READ_BYTES))

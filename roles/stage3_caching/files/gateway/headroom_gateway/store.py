@@ -13,6 +13,7 @@ shortens another's life; each answer's own end is in its bytes, and looked at wh
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Sequence
@@ -62,6 +63,7 @@ class Store:
         }
         self._longest = max(cache.answer_bytes, cache.image_bytes) + 65536
         self.images = Ledger(cache.images_total_bytes)
+        self._image_turn = asyncio.Lock()
         self.refused = 0
         self._generations: dict[str, int] = {}
 
@@ -117,6 +119,10 @@ class Store:
         if replies is not None and isinstance(replies[2], int) and replies[2] > self._cache.pack_entries:
             await self._thin_out(where)
 
+    def image_size(self, provider: str, key: bytes) -> int:
+        """Return the size of a kept image in bytes, 0 when none is known."""
+        return self.images.size(name(b"i", provider, key))
+
     async def get_image(self, provider: str, key: bytes, grace: float) -> Entry | None:
         image = name(b"i", provider, key)
         replies = await self._call((b"GET", image), seconds=IMAGE_SECONDS)
@@ -128,16 +134,20 @@ class Store:
         return found
 
     async def put_image(self, provider: str, key: bytes, entry: Entry, keep: float) -> None:
-        """Keep an image for `keep` seconds, as it is, and let the least recently used go when there is no room."""
-        data = entries.pack(entry, compress=False)
-        image = name(b"i", provider, key)
-        leaving = self.images.add(image, len(data))
-        if leaving:
-            await self._call((b"UNLINK", *leaving))
-        if image not in leaving:
-            replies = await self._write((b"SET", image, data, b"EX", _seconds(keep)), seconds=IMAGE_SECONDS)
-            if replies is None:
-                self.images.forget(image)
+        """Keep an image for `keep` seconds, as it is, and let the least recently used go when there is no room.
+
+        One after the other: each is in memory more than once on its way.
+        """
+        async with self._image_turn:
+            data = entries.pack(entry, compress=False)
+            image = name(b"i", provider, key)
+            leaving = self.images.add(image, len(data))
+            if leaving:
+                await self._call((b"UNLINK", *leaving))
+            if image not in leaving:
+                replies = await self._write((b"SET", image, data, b"EX", _seconds(keep)), seconds=IMAGE_SECONDS)
+                if replies is None:
+                    self.images.forget(image)
 
     async def get_ticket(self, provider: str, key: bytes) -> bytes | None:
         replies = await self._call((b"GET", name(b"t", provider, key)))
