@@ -256,7 +256,7 @@ def in_redis(redis: Any, answers: list[tuple[str, bytes]]) -> tuple[float, float
 
     async def keep() -> tuple[float, float]:
         link = RedisLink(redis.url, 5.0, 3, 1.0)
-        store = Store(link, load().cache)
+        store = Store(link, load())
         redis.cli("FLUSHALL")
         for number, (_unused, body) in enumerate(answers):
             name = hashlib.sha256(b"%d" % number).hexdigest().encode()

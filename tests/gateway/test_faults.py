@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from client import OPENAI, Client
 from place import Gateway, Redis, folder, seconds_of
@@ -88,6 +89,43 @@ def test_a_failing_provider_looks_as_it_does_without(gateway, providers, kind, m
         assert (again.cache, asked) == ("HIT", 0) or kind == "fal.submit"
     else:
         assert asked == 1 and again.cache == "MISS"  # nothing of the failure was kept
+
+
+def test_what_is_wrong_with_somebody_elses_text_is_nobody_elses_fault(providers, redis):
+    """A provider that takes no text of more than nine characters; "hello" is on its way in bad company when it is asked
+    for alone."""
+
+    async def embeddings(request):
+        texts = (await request.json())["input"]
+        await asyncio.sleep(0.3)
+        if any(len(text) > 9 for text in texts):
+            return web.json_response({"error": {"message": "too long"}}, status=400)
+        data = [{"index": number, "embedding": [1.0]} for number, _text in enumerate(texts)]
+        return web.json_response({"data": data, "usage": {"total_tokens": len(texts)}})
+
+    async def inside(where):
+        app = web.Application()
+        app.router.add_post("/v1/embeddings", embeddings)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = site._server.sockets[0].getsockname()[1]
+        policy = f'[providers.openai]\nscheme = "http"\naddress = "127.0.0.1:{port}"\n'
+        own = await asyncio.to_thread(Gateway, where, providers, redis.url, policy)
+        try:
+            async with Client(own.url) as client:
+                bad = asyncio.create_task(client.embed(["hello", "far too long"]))
+                await asyncio.sleep(0.1)
+                return await client.embed(["hello", "world"]), await bad
+        finally:
+            await asyncio.to_thread(own.process.stop)
+            await runner.cleanup()
+
+    with folder() as where:
+        good, bad = asyncio.run(inside(where))
+    assert bad.status == 400
+    assert good.status == 200 and len(good.fields["data"]) == 2
 
 
 def test_a_cut_stream_is_cut_for_its_client_too(gateway, providers):
@@ -331,6 +369,40 @@ def test_the_gateway_stops_without_cutting_anybody(own_place, providers):
     answer = both(gateway, providers, scenario)
     assert answer.status == 200 and not answer.failed and answer.body.endswith(b"[DONE]\n\n")
     assert gateway.process.child.wait(5) == 0
+
+
+def test_a_stop_waits_for_requests_and_for_nobody_else(own_place, providers):
+    gateway, _redis = own_place
+    body = b'{"model": "m", "temperature": 0, "messages": [{"role": "user", "content": "late"}]}'
+    head = b"POST /openai/v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer sk-secret-one\r\n"
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    async def connect(data):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(data)
+        return reader, writer
+
+    async def scenario(through, _straight):
+        providers.fail("openai.chat", "slow", seconds=1.5)
+        idle, silent = await connect(b"GET /-/health HTTP/1.1\r\n\r\n"), await connect(b"")
+        assert b"200 OK" in await idle[0].readuntil(b"}")
+        half = await connect(head + body[:9])
+        asking = asyncio.create_task(through.chat("early"))
+        await asyncio.sleep(0.3)
+        gateway.process.signal(signal.SIGTERM)
+        unused = await asyncio.wait_for(asyncio.gather(idle[0].read(), silent[0].read()), 0.5)
+        await asyncio.sleep(0.5)
+        half[1].write(body[9:])
+        late = await half[0].read()
+        for _reader, writer in (idle, silent, half):
+            writer.close()
+        return unused, await asking, late
+
+    unused, early, late = both(gateway, providers, scenario)
+    assert unused == [b"", b""]
+    assert early.status == 200 and not early.failed
+    assert late.startswith(b"HTTP/1.1 200 OK") and b"\r\nconnection: close\r\n" in late and late.endswith(b"}")
+    assert gateway.process.child.wait(2) == 0
 
 
 def test_no_file_is_written(gateway):

@@ -10,8 +10,11 @@ import contextlib
 import http.client
 import http.server
 import json
+import os
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -48,10 +51,14 @@ class Echo(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 100
+
+
 @pytest.fixture(scope="module")
 def echo():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Echo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -94,10 +101,10 @@ def ask(gateway, method, path, body=None, headers=(), **options):
 def raw(gateway, data, wait=0.3):
     """Send bytes, return all that comes back until it is quiet or closed."""
     with socket.create_connection(("127.0.0.1", gateway.port), 5) as connection:
-        connection.sendall(data)
         connection.settimeout(wait)
         parts = []
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, ConnectionError):  # who is refused may be so while still sending
+            connection.sendall(data)
             while part := connection.recv(65536):
                 parts.append(part)
         return b"".join(parts)
@@ -217,16 +224,38 @@ def test_an_old_client(gateway, seen):
     assert b"connection: close" in answer and answer.endswith(b"ok")
 
 
+@pytest.mark.parametrize("body", [b"", b"abc", b"x" * 200_000])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_offer_of_http_2_is_ignored(gateway, seen, body, chunked):
+    """As Java's HttpClient makes it."""
+    framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    length, content = (b"Transfer-Encoding: chunked", framed + b"0\r\n\r\n") if chunked else (
+        b"Content-Length: %d" % len(body), body)  # fmt: skip
+    head = (b"POST /echo/x HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nHost: g\r\nHTTP2-Settings: AAEAAEAA\r\n"
+            b"Upgrade: h2c\r\nExpect: 100-continue\r\nX-Mine: 1\r\n" + length + b"\r\n\r\n")  # fmt: skip
+    answers = raw(gateway, (head + content) * (1 if len(body) > 100_000 else 3))
+    assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"HTTP/1.1 100 Continue") == len(seen)
+    assert len(seen) == (1 if len(body) > 100_000 else 3)
+    for _method, _path, headers, received in seen:
+        names = {name.lower() for name, _value in headers}
+        assert received == body and "x-mine" in names
+        assert not names & {"upgrade", "http2-settings", "connection", "expect"}
+
+
 @pytest.mark.parametrize(
     ("data", "status"),
     [
         (b"nonsense\r\n\r\n", b"400"),
-        (b"GET /echo/ HTTP/1.1\r\nHost: g\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", b"400"),
+        (b"GET /echo/ HTTP/1.1\r\nHost: g\r\nX: " + b"a" * 140_000 + b"\r\n\r\n", b"431"),
+        (b"GET /echo/ HTTP/1.1\r\nHost: g\r\nX: " + b"a" * 100_000, b"431"),  # and no end
+        (b"GET /echo/ HTTP/1.1\r\n" + b"X: a\r\n" * 20_000, b"431"),
+        (b"POST /echo/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"a" * 100_000, b"431"),
         (
             b"POST /echo/ HTTP/1.1\r\nHost: g\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             b"400",
         ),
         (b"GET /echo/ HTTP/1.1\r\nHost: g\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", b"501"),
+        (b"CONNECT api.openai.com:443 HTTP/1.1\r\nHost: api.openai.com:443\r\n\r\n", b"501"),
         (b"GET /evil.example/ HTTP/1.1\r\nHost: g\r\n\r\n", b"403"),
         (b"GET /api.telegram.org/bot1/getMe HTTP/1.1\r\nHost: g\r\n\r\n", b"403"),
         (b"GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"403"),
@@ -237,6 +266,60 @@ def test_an_old_client(gateway, seen):
 def test_what_is_refused(gateway, seen, data, status):
     assert raw(gateway, data).startswith(b"HTTP/1.1 " + status)
     assert not seen
+
+
+@pytest.fixture
+def small_gateway(echo, providers, redis):
+    """A gateway whose memory nobody has used yet."""
+    policy = (
+        f'[providers.echo]\nhosts = ["echo.example"]\nscheme = "http"\naddress = "127.0.0.1:{echo.server_port}"\n'
+        '[providers.echo.routes.kept]\npath = "/kept"\nstore = "always"\n'
+        '[providers.echo.routes.picture]\nmethod = "GET"\npath = "/picture"\nanswer = "image"\nstore = "always"\n'
+    )
+    with folder() as where:
+        started = Gateway(where, providers, redis.url, policy)
+        yield started
+        started.wait_for_metric("headroom_gateway_held_bytes", 0, 5)
+        started.process.stop()
+
+
+def peak_mb(gateway):
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def test_ten_large_pictures_at_once(small_gateway, seen):
+    """The container may have 96 MB: what finds no room is passed on, and asked for again."""
+    picture = os.urandom(4_000_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(picture)
+    Echo.script["/picture"] = head + picture
+    for _misses_then_some_hits in range(2):
+        with ThreadPoolExecutor(10) as pool:
+            answers = list(pool.map(lambda n: ask(small_gateway, "GET", f"/echo/picture?{n}"), range(10)))
+        assert all(answer.status == 200 and text == picture for answer, text in answers)
+    assert peak_mb(small_gateway) < 80
+    known = sum(answer.headers["X-Cache"] != "MISS" for answer, _text in answers)
+    assert known >= 2 and len(seen) == 20 - known
+    assert small_gateway.metric('headroom_gateway_not_kept_total{provider="echo",reason="no room"}') >= 2
+
+
+def test_forty_large_questions_at_once(small_gateway, seen):
+    """Each holds a picture; all are on their way at the same time."""
+    body = json.dumps({"picture": "A" * 1_300_000}).encode()
+    head = b"POST /echo/kept HTTP/1.1\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: %d\r\n\r\n" % len(body)
+    with contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", small_gateway.port), 10)) for _ in range(40)
+        ]
+        for client in clients:
+            client.sendall(head + body[:-1])
+        for client in clients:
+            client.sendall(body[-1:])
+        answers = [b"".join(iter(lambda one=client: one.recv(65536), b"")) for client in clients]
+    assert all(answer.startswith(b"HTTP/1.1 200 OK") and answer.endswith(b"ok") for answer in answers)
+    assert {content for *_head, content in seen} == {body}
+    assert peak_mb(small_gateway) < 80
 
 
 def test_its_own_pages(gateway):

@@ -196,6 +196,25 @@ def test_a_job_that_others_wait_for_is_not_cancelled(gateway, providers):
     assert third.cache == "MISS" and third.fields["request_id"] != one.fields["request_id"]
 
 
+def test_a_job_submitted_by_two_at_once_is_cancelled_when_both_have(gateway, providers):
+    async def scenario(client):
+        providers.call("POST", "/settings", {"fal_slots": 0})
+        providers.fail("fal.submit", "slow", seconds=0.4)
+        leaver, *askers = [asyncio.create_task(client.submit("at once", seed=9)) for _unused in range(3)]
+        await asyncio.sleep(0.05)
+        leaver.cancel()  # never learns the number, and so waits for nothing
+        one, two = await asyncio.gather(*askers)
+        cancels = []
+        for answer in (one, two):
+            cancels.append((await client.follow(answer.fields["cancel_url"], method="PUT")).status)
+            cancels.append(providers.counts().get("fal.cancel", 0))
+        return one, two, cancels
+
+    one, two, cancels = run(gateway, scenario)
+    assert one.body == two.body and {one.cache, two.cache} == {"COALESCED"}
+    assert cancels == [202, 0, 202, 1]
+
+
 def test_a_handed_out_number_is_known_after_a_restart(gateway, providers):
     async def scenario(client):
         await client.picture("restart", seed=2)
@@ -270,11 +289,11 @@ def test_a_full_hash_makes_room(gateway, redis):
     from headroom_gateway.store import Store
 
     async def inside():
-        store = Store(RedisLink(redis.url, 1.0, 3, 1.0), load().cache)
+        store = Store(RedisLink(redis.url, 1.0, 3, 1.0), load())
         keys = [b"\0\0" + number.to_bytes(14, "big") for number in range(800)]
         for number, key in enumerate(keys):
             await store.put("deepl", key, Entry(10, 1000 + number, [], b"%d" % number), 1000)
-        found = await store.get("deepl", keys)
+        found = await store.get("deepl", keys, time.time())
         await store.close()
         return found
 
@@ -284,6 +303,27 @@ def test_a_full_hash_makes_room(gateway, redis):
     assert all(found[number].body == b"%d" % number for number in held)
     script = "return redis.call('OBJECT', 'ENCODING', redis.call('KEYS', 'p:deepl:*')[1])"
     assert redis.cli("EVAL", script, "0") == "listpack"
+
+
+def test_a_short_lived_answer_takes_no_other_with_it(redis):
+    """Two answers in one hash: it lives as long as the longer needs, and neither is given out past its own time."""
+    from headroom_gateway.entry import Entry
+    from headroom_gateway.policy import load
+    from headroom_gateway.redis_link import RedisLink
+    from headroom_gateway.store import Store
+
+    async def inside():
+        store = Store(RedisLink(redis.url, 1.0, 3, 1.0), load())
+        now = int(time.time())
+        long, short = b"\0\0" + b"l" * 14, b"\0\0" + b"s" * 14
+        await store.put("deepl", long, Entry(now, now + 3600, [], b"long"), 3600)
+        await store.put("deepl", short, Entry(now - 20, now - 10, [], b"short"), 1)
+        life = redis.cli("EVAL", "return redis.call('TTL', redis.call('KEYS', 'p:deepl:*')[1])", "0")
+        found = [await store.get("deepl", [long, short], grace) for grace in (0, 60)]
+        await store.close()
+        return life, [[entry and entry.body for entry in entries] for entries in found]
+
+    assert asyncio.run(inside()) == (str(744 * 3600), [[b"long", None], [b"long", b"short"]])
 
 
 def test_images_stay_within_their_budget(providers, redis):

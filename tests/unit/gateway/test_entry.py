@@ -39,6 +39,12 @@ def test_damage_is_noticed():
             entry.unpack(bad, LONGEST)
 
 
+def test_damage_that_announces_a_size_is_noticed():
+    """Nobody has the memory that this frame says it needs (RFC 8878 section 3.1.1.1.4, without the magic number)."""
+    with pytest.raises(Unreadable):
+        entry.unpack(entry.pack(Entry(1, 2, [], TEXT))[:9] + b"\xe0" + b"\xff" * 7 + b"\x0f" + b"rest", LONGEST)
+
+
 def test_a_released_dictionary_never_changes():
     """Answers in people's Redis were written with it: a better one gets a number of its own."""
     known = {entry.DICTIONARY_1: "6d50338569682e6f2eb069f5729c3fdd79a474b14f34070e82f3eb9fd0556488"}

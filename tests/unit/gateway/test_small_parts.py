@@ -10,6 +10,7 @@ from headroom_gateway.entry import Entry, pack
 from headroom_gateway.http_message import Head, end_to_end, header
 from headroom_gateway.images import Ledger
 from headroom_gateway.metrics import Metrics
+from headroom_gateway.redis_link import encode
 
 NOW = 1_790_000_000.0
 
@@ -100,6 +101,10 @@ def test_a_full_hash_loses_what_ends_first():
 def test_a_small_answers_place():
     assert store.bucket("deepl", b"\x04\x01rest") == b"p:deepl:\x00\x01"
     assert store.bucket("deepl", b"\x03\xff") == b"p:deepl:\x00\xff"
+
+
+def test_a_command_as_redis_reads_it():
+    assert encode((b"SET", b"k\r\n", b"")) == b"*3\r\n$3\r\nSET\r\n$3\r\nk\r\n\r\n$0\r\n\r\n"
 
 
 def test_fals_three_bodies():

@@ -102,7 +102,7 @@ def unpack(data: bytes, longest: int) -> Entry:
             data = _decompressor(version).decompress(memoryview(data)[start:], max_output_size=longest)
             start = 0
         (length,) = _LENGTH.unpack_from(data, start)
-    except (struct.error, zstandard.ZstdError, KeyError) as error:
+    except (struct.error, zstandard.ZstdError, KeyError, MemoryError) as error:  # a frame may announce any size
         raise Unreadable(type(error).__name__) from error
     start += _LENGTH.size
     lines = data[start : start + length].splitlines()

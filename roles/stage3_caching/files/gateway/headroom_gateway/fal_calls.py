@@ -19,7 +19,7 @@ from typing import Any
 from headroom_gateway import answers, reply
 from headroom_gateway import key as keys
 from headroom_gateway.entry import Entry
-from headroom_gateway.flights import Flights
+from headroom_gateway.flights import Flights, Keep
 from headroom_gateway.http_message import Head
 from headroom_gateway.metrics import Metrics
 from headroom_gateway.plan import Call, Plan
@@ -39,7 +39,8 @@ _JSON = (b"content-type", b"application/json")
 
 @dataclasses.dataclass
 class Job:
-    """A job at Fal. `submitted` and `status` are bodies of answers; `result` is there when the job is done."""
+    """A job at Fal. `submitted` and `status` are bodies of answers; `result` is there when the job is done. `clients`:
+    how many got its number and have not cancelled it."""
 
     key: bytes
     provider: str
@@ -126,7 +127,7 @@ class FalCalls:
             return reply.HIT
         if kind == "fal_status":
             return await self._status(call, plan, job, responder)
-        return await self._fly(call, plan, responder, lambda head, body: self._keep_result(call, plan, job, head, body))
+        return await self._fly(call, plan, responder, lambda *answer: self._keep_result(call, plan, job, *answer))
 
     def purge(self, provider: str) -> None:
         """Forget all jobs: those under way go on, but nobody joins them."""
@@ -136,11 +137,12 @@ class FalCalls:
             del self._jobs[ticket]
 
     async def _submit(self, call: Call, plan: Plan, responder: Responder) -> str:
+        assert call.route is not None
         provider, now = call.provider.name, time.time()
         stale: Entry | None = None
         revived: Job | None = None
         if plan.read:
-            entry = (await self._store.get(provider, [plan.key]))[0]
+            entry = (await self._store.get(provider, [plan.key], call.route.grace))[0]
             revived = None if entry is None else self._revive(call, plan, entry)
             if entry is not None and revived is not None:
                 again = Entry(entry.stored, entry.fresh_until, [_JSON], revived.submitted)
@@ -156,14 +158,14 @@ class FalCalls:
                 job.clients += 1
                 reply.whole(responder, Head(200, [_JSON]), job.submitted, reply.COALESCED)
                 return reply.COALESCED
-        return await self._fly(call, plan, responder, lambda head, body: self._keep_job(call, plan, head, body), stale)
+        return await self._fly(call, plan, responder, lambda *answer: self._keep_job(call, plan, *answer), stale)
 
     async def _status(self, call: Call, plan: Plan, job: Job | None, responder: Responder) -> str:
         known = self._recent.get(plan.key)
         if known is not None and known[0] > time.monotonic():
             reply.whole(responder, known[1], known[2], reply.HIT)
             return reply.HIT
-        return await self._fly(call, plan, responder, lambda head, body: self._keep_status(call, plan, job, head, body))
+        return await self._fly(call, plan, responder, lambda *answer: self._keep_status(call, plan, job, *answer))
 
     def _cancel(self, plan: Plan, job: Job | None, call: Call, responder: Responder) -> str | None:
         if job is None:
@@ -179,7 +181,7 @@ class FalCalls:
         self._close(job)
         return None
 
-    async def _fly(self, call: Call, plan: Plan, responder: Responder, keep: Any, stale: Entry | None = None) -> str:
+    async def _fly(self, call: Call, plan: Plan, responder: Responder, keep: Keep, stale: Entry | None = None) -> str:
         flight, label = self._flights.find(plan), reply.COALESCED
         if flight is None:
             label = reply.MISS
@@ -195,7 +197,7 @@ class FalCalls:
             value = await self._store.get_ticket(call.provider.name, ticket)
             submit = next((route for route in call.provider.routes if route.answer == "fal_submit"), None)
             if value is not None and submit is not None:
-                entry = (await self._store.get(call.provider.name, [value]))[0]
+                entry = (await self._store.get(call.provider.name, [value], submit.grace))[0]
                 job = None if entry is None else self._from_entry(value, call.provider.name, submit, entry)
                 if job is not None:
                     self._remember(ticket, job)
@@ -235,18 +237,20 @@ class FalCalls:
         """Let nobody join a job any more."""
         self._open.pop(job.key, None)
 
-    async def _keep_job(self, call: Call, plan: Plan, head: Head, body: bytes) -> None:
+    async def _keep_job(self, call: Call, plan: Plan, head: Head, body: bytes, clients: int) -> None:
         assert call.route is not None
         if reason := answers.why_not("fal_submit", head, body):
             self._metrics.count("not_kept_total", call.provider.name, reason)
             return
         provider = call.provider.name
-        job = Job(plan.key, provider, call.route, body, time.time(), generation=self._store.generation(provider))
+        job = Job(plan.key, provider, call.route, body, time.time(), clients, self._store.generation(provider))
         ticket = self._ticket(job, plan.credential)
         self._remember(ticket, job)
         self._open[plan.key] = ticket
 
-    async def _keep_status(self, call: Call, plan: Plan, job: Job | None, head: Head, body: bytes) -> None:
+    async def _keep_status(
+        self, call: Call, plan: Plan, job: Job | None, head: Head, body: bytes, _clients: int
+    ) -> None:
         assert call.route is not None
         if head.status not in (200, 202):
             if job is not None and head.status in (404, 410, 422):
@@ -264,7 +268,9 @@ class FalCalls:
         while len(self._recent) > MOST_STATUS:
             self._recent.popitem(last=False)
 
-    async def _keep_result(self, call: Call, plan: Plan, job: Job | None, head: Head, body: bytes) -> None:
+    async def _keep_result(
+        self, call: Call, plan: Plan, job: Job | None, head: Head, body: bytes, _clients: int
+    ) -> None:
         if job is None:
             return
         if reason := answers.why_not("fal_result", head, body):

@@ -14,27 +14,29 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 
+from headroom_gateway.held import PIECE_BYTES, Held
 from headroom_gateway.http_message import Head
 
 
 class Flight:
     """The answer as far as it has come. `label` is what X-Cache shall say, `age` (seconds) what Age shall.
 
-    `limit` is the number of bytes kept for those who join late. Beyond it `whole` turns false: nobody may join any
-    more, what all have read is given up, and the reading from the provider waits for the slowest.
+    `limit` is the number of bytes kept for those who join late. Beyond it, or when `held` is full, `too_much` says so:
+    nobody may join any more, what all have read is given up, and the reading from the provider waits for the slowest.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, held: Held) -> None:
         self.head: Head | None = None
         self.label = "MISS"
         self.age: int | None = None
-        self.whole = True
+        self.too_much = ""
         self.ended = False
         self.failure: Exception | None = None
         self._limit = limit
-        self._held = 0
-        self._chunks: list[bytes] = []
+        self._held = held
+        self._data: bytearray | bytes = bytearray()
         self._given_up = 0
+        self._closed = False
         self._readers: set[Reader] = set()
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -48,6 +50,21 @@ class Flight:
         finally:
             self._readers.discard(reader)
             self.wake()
+            self._let_go()
+
+    def close(self) -> None:
+        """Let nobody join any more: what is held goes with the last client."""
+        self._closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._closed and not self._readers:
+            self._held.total -= len(self._data)
+            self._data = b""
+
+    @property
+    def clients(self) -> int:
+        return len(self._readers)
 
     def begin(self, head: Head, label: str = "MISS", age: int | None = None) -> None:
         self.head = head
@@ -56,15 +73,17 @@ class Flight:
         self.wake()
 
     async def feed(self, chunk: bytes) -> None:
-        """Add a piece of the body; waits for slow readers only beyond the limit."""
-        self._chunks.append(chunk)
-        self._held += len(chunk)
-        if self._held > self._limit:
-            self.whole = False
+        """Add a piece of the body; waits for slow readers only when it is too much to keep."""
+        self._data += chunk
+        self._held.total += len(chunk)
+        if len(self._data) > self._limit:
+            self.too_much = "too long"
+        elif not self.too_much and self._held.full(len(self._data)):
+            self.too_much = "no room"
         self.wake()
-        while not self.whole:
+        while self.too_much:
             self._give_up_what_all_have()
-            if self._held <= self._limit:
+            if len(self._data) <= min(self._limit, PIECE_BYTES):
                 return
             await self.changed()
 
@@ -77,20 +96,26 @@ class Flight:
         self.failure = error
         self.end()
 
-    def body(self) -> bytes:
-        """Return the whole body; only while `whole` is true."""
-        return b"".join(self._chunks)
+    @property
+    def size(self) -> int:
+        return len(self._data)
 
-    def after(self, position: int) -> tuple[bytes, int]:
-        """Return what came after the first `position` chunks, and the number of chunks up to there."""
-        chunks = self._chunks[position - self._given_up :]
-        return (chunks[0] if len(chunks) == 1 else b"".join(chunks)), self._given_up + len(self._chunks)
+    def body(self) -> bytes:
+        """Return the whole body, when it has ended and is not too much."""
+        if isinstance(self._data, bytearray):
+            self._data = bytes(self._data)
+        return self._data
+
+    def after(self, position: int) -> bytes:
+        """Return a piece of what came after the first `position` bytes."""
+        start = position - self._given_up
+        return bytes(memoryview(self._data)[start : start + PIECE_BYTES])
 
     def _give_up_what_all_have(self) -> None:
-        count = min((reader.position for reader in self._readers), default=self._given_up + len(self._chunks))
-        count -= self._given_up
-        self._held -= sum(map(len, self._chunks[:count]))
-        del self._chunks[:count]
+        count = min((reader.position - self._given_up for reader in self._readers), default=len(self._data))
+        assert isinstance(self._data, bytearray)
+        self._held.total -= count
+        del self._data[:count]
         self._given_up += count
 
     async def changed(self) -> None:
@@ -124,11 +149,10 @@ class Reader:
         """Yield the body from its beginning. Raises the failure when it breaks off."""
         flight = self.flight
         while True:
-            chunk, position = flight.after(self.position)
-            if chunk:
+            if chunk := flight.after(self.position):
                 yield chunk
-                self.position = position
-                if not flight.whole:
+                self.position += len(chunk)
+                if flight.too_much:
                     flight.wake()
             elif flight.failure is not None:
                 raise flight.failure

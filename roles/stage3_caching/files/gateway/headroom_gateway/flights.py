@@ -15,6 +15,7 @@ from headroom_gateway.entry import Entry
 from headroom_gateway.exchange import Exchange, plain
 from headroom_gateway.flight import Flight
 from headroom_gateway.gate import Busy
+from headroom_gateway.held import Held
 from headroom_gateway.http_message import Head
 from headroom_gateway.metrics import Metrics
 from headroom_gateway.plan import Call, Plan
@@ -23,9 +24,9 @@ from headroom_gateway.upstream import UpstreamError
 
 log = logging.getLogger(__name__)
 
-Keep = Callable[[Head, bytes], Awaitable[None]]
-"""Called with every whole answer before its key is free again: whoever finds nothing in the cache still finds the
-flight, and so no second call is made in between."""
+Keep = Callable[[Head, bytes, int], Awaitable[None]]
+"""Called with every whole answer and the number of its clients, before its key is free again: whoever finds nothing in
+the cache still finds the flight, and so no second call is made in between."""
 
 
 class ProviderFails(UpstreamError):
@@ -35,20 +36,22 @@ class ProviderFails(UpstreamError):
 class Flights:
     """Starts flights and knows those under way."""
 
-    def __init__(self, exchange: Exchange, metrics: Metrics) -> None:
+    def __init__(self, exchange: Exchange, metrics: Metrics, held: Held) -> None:
         self._exchange = exchange
         self._metrics = metrics
+        self._held = held
         self._flights: dict[bytes, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def find(self, plan: Plan) -> Flight | None:
-        """Return the flight that a call may join; who wants a new answer joins none that has ended already."""
+        """Return the flight that a call may join: one whose beginning is still there; who wants a new answer joins none
+        that has ended already."""
         flight = self._flights.get(plan.key)
-        return flight if flight is None or plan.read or not flight.ended else None
+        return flight if flight is not None and not flight.too_much and (plan.read or not flight.ended) else None
 
     def launch(self, call: Call, plan: Plan, limit: int, stale: Entry | None, keep: Keep) -> Flight:
         """Begin a call of which at most `limit` bytes are kept. The caller joins before it awaits anything."""
-        flight = self._flights[plan.key] = Flight(limit)
+        flight = self._flights[plan.key] = Flight(limit, self._held)
         task = asyncio.get_running_loop().create_task(self._fly(call, plan, flight, stale, keep))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -63,8 +66,8 @@ class Flights:
         try:
             framed = await self._carry(call, plan, flight, stale)
             flight.end()
-            if flight.head is None or not flight.whole:
-                self._metrics.count("not_kept_total", call.provider.name, "too long")
+            if flight.too_much:
+                self._metrics.count("not_kept_total", call.provider.name, flight.too_much)
             elif not framed:
                 self._metrics.count("not_kept_total", call.provider.name, "length not known")
             else:
@@ -78,12 +81,14 @@ class Flights:
             log.exception("a call to %s failed in the gateway", call.provider.name)
             flight.fail(UpstreamError(f"fault in the gateway: {type(error).__name__}"))
         finally:
-            self._free(plan.key, flight)
+            if self._flights.get(plan.key) is flight:
+                del self._flights[plan.key]
+            flight.close()
 
     async def _keep(self, call: Call, flight: Flight, keep: Keep) -> None:
         assert flight.head is not None
         try:
-            await keep(flight.head, flight.body())
+            await keep(flight.head, flight.body(), flight.clients)
         except Exception:
             # The answer is with its clients, or on its way to them: they must not suffer.
             log.exception("an answer of %s could not be kept", call.provider.name)
@@ -97,8 +102,6 @@ class Flights:
             async for chunk in answer.body():
                 size += len(chunk)
                 await flight.feed(chunk)
-                if not flight.whole:
-                    self._free(plan.key, flight)
             self._metrics.count("upstream_bytes_total", call.provider.name, by=size)
             return answer.framed
 
@@ -112,7 +115,3 @@ class Flights:
         flight.begin(Head(200, stale.headers), STALE, stale.age(time.time()))
         await flight.feed(stale.body)
         flight.end()
-
-    def _free(self, key: bytes, flight: Flight) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]

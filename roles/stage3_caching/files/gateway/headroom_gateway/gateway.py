@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from headroom_gateway import answers, reply
 from headroom_gateway.entry import Entry
@@ -17,6 +17,7 @@ from headroom_gateway.exchange import Exchange
 from headroom_gateway.fal_calls import FalCalls
 from headroom_gateway.flights import Flights
 from headroom_gateway.gate import Busy
+from headroom_gateway.held import Held
 from headroom_gateway.http_message import Head, Request
 from headroom_gateway.item_calls import ItemCalls
 from headroom_gateway.metrics import Metrics
@@ -28,18 +29,22 @@ from headroom_gateway.upstream import Upstream, UpstreamError
 
 log = logging.getLogger(__name__)
 
+Put = Callable[[str, bytes, Entry, float], Awaitable[None]]
+"""Store.put, or Store.put_image."""
+
 
 class Gateway:
     """The handler of all requests. `handle` is what the server calls."""
 
-    def __init__(self, policy: Policy, store: Store, upstream: Upstream) -> None:
+    def __init__(self, policy: Policy, store: Store, upstream: Upstream, held: Held) -> None:
         self._policy = policy
         self._store = store
         self._upstream = upstream
+        self._held = held
         self.metrics = Metrics()
         cache = policy.cache
         self._exchange = Exchange(policy.providers, upstream, self.metrics)
-        self._flights = Flights(self._exchange, self.metrics)
+        self._flights = Flights(self._exchange, self.metrics, held)
         self._items = ItemCalls(store, self._exchange, self.metrics, cache.jitter)
         self._fal = FalCalls(store, self._flights, self.metrics, cache.answer_bytes, cache.jitter)
 
@@ -92,6 +97,8 @@ class Gateway:
             elif call.route.answer in ("fal_submit", "fal_status", "fal_cancel") or self._is_queue_result(call):
                 label = await self._fal.answer(call, plan, responder)
                 reason = "passed on"
+            elif call.route.answer == "image":
+                label = await self._image(call, plan, responder)
             else:
                 label = await self._whole(call, plan, responder)
         if label is None:
@@ -111,44 +118,53 @@ class Gateway:
         return reply.BYPASS
 
     async def _whole(self, call: Call, plan: Plan, responder: Responder) -> str:
-        """Answer a call whose answer is kept as it is, plain, streamed or an image."""
-        entry = await self._find(call, plan) if plan.read else None
+        """Answer a call whose answer is kept as it is, plain or streamed."""
+        assert call.route is not None
+        entry = None
+        if plan.read:
+            entry = (await self._store.get(call.provider.name, [plan.key], call.route.grace))[0]
         if entry is not None and self._fresh(entry, plan):
             reply.kept(responder, entry, time.time())
             self.metrics.count("cache_bytes_total", call.provider.name, by=len(entry.body))
             return reply.HIT
+        return await self._fly(call, plan, responder, entry, self._policy.cache.answer_bytes, self._store.put)
+
+    async def _image(self, call: Call, plan: Plan, responder: Responder) -> str:
+        """Answer with an image. A kept one for which there is no room in memory comes from its provider."""
+        assert call.route is not None
+        provider, entry = call.provider.name, None
+        size = self._store.image_size(provider, plan.key)
+        with self._held.hold(size):
+            if plan.read and not self._held.full(size):
+                entry = await self._store.get_image(provider, plan.key, call.route.grace)
+            if entry is not None and self._fresh(entry, plan):
+                self.metrics.count("cache_bytes_total", provider, by=len(entry.body))
+                await reply.kept_long(responder, entry, time.time())
+                return reply.HIT
+        return await self._fly(call, plan, responder, entry, self._policy.cache.image_bytes, self._store.put_image)
+
+    async def _fly(
+        self, call: Call, plan: Plan, responder: Responder, stale: Entry | None, limit: int, put: Put
+    ) -> str:
         # From here to `join` nothing is awaited: an answer that came since the look into the cache is still a flight.
         flight, label = self._flights.find(plan), reply.COALESCED
         if flight is None:
             label = reply.MISS
             generation = self._store.generation(call.provider.name)
 
-            async def keep(head: Head, body: bytes) -> None:
-                await self._keep(call, plan, head, body, generation)
+            async def keep(head: Head, body: bytes, _clients: int) -> None:
+                await self._keep(call, plan, head, body, generation, put)
 
-            flight = self._flights.launch(call, plan, self._limit(call), entry, keep)
+            flight = self._flights.launch(call, plan, limit, stale, keep)
         with flight.join() as reader:
             return await reply.relay(responder, reader, label)
-
-    def _limit(self, call: Call) -> int:
-        cache = self._policy.cache
-        return cache.image_bytes if self._is_image(call) else cache.answer_bytes
-
-    @staticmethod
-    def _is_image(call: Call) -> bool:
-        return call.route is not None and call.route.answer == "image"
-
-    async def _find(self, call: Call, plan: Plan) -> Entry | None:
-        if self._is_image(call):
-            return await self._store.get_image(call.provider.name, plan.key)
-        return (await self._store.get(call.provider.name, [plan.key]))[0]
 
     @staticmethod
     def _fresh(entry: Entry, plan: Plan) -> bool:
         now = time.time()
         return entry.fresh_until > now and (plan.max_age is None or entry.age(now) <= plan.max_age)
 
-    async def _keep(self, call: Call, plan: Plan, head: Head, body: bytes, generation: int) -> None:
+    async def _keep(self, call: Call, plan: Plan, head: Head, body: bytes, generation: int, put: Put) -> None:
         assert call.route is not None
         provider = call.provider.name
         reason = answers.why_not(call.route.answer, head, body)
@@ -158,7 +174,6 @@ class Gateway:
             self.metrics.count("not_kept_total", provider, reason)
             return
         entry, keep = new_entry(head, body, call.route, self._policy.cache.jitter)
-        put = self._store.put_image if self._is_image(call) else self._store.put
         await put(provider, plan.key, entry, keep)
         self.metrics.count("kept_total", provider)
 
@@ -202,6 +217,7 @@ class Gateway:
         }[store.state]  # fmt: skip
         yield "cache_errors_total", "Exchanges with Redis that failed or took too long.", "", store.errors
         yield "cache_refused_total", "Writes that Redis refused: no memory, disk full, read-only.", "", store.refused
+        yield "held_bytes", "Bytes of requests and answers in memory.", "", self._held.total
         yield "images", "Images kept.", "", len(store.images)
         yield "image_bytes", "Bytes of images kept.", "", store.images.total
         yield "upstream_connects_total", "Connections made to providers.", "", self._upstream.connects

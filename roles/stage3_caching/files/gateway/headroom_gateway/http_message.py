@@ -77,8 +77,8 @@ def write_answer_head(head: Head, extra: Iterable[tuple[bytes, bytes]] = ()) -> 
     return b"".join(parts)
 
 
-def write_request_head(method: str, target: bytes, headers: Headers) -> bytes:
-    parts = [b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), target)]
+def write_request_head(method: str, target: bytes, headers: Headers, version: bytes = b"1.1") -> bytes:
+    parts = [b"%b %b HTTP/%b\r\n" % (method.encode("ascii"), target, version)]
     parts += [b"%b: %b\r\n" % pair for pair in headers]
     parts.append(b"\r\n")
     return b"".join(parts)

@@ -32,6 +32,9 @@ class Ledger:
             self.forget(oldest)
         return leaving
 
+    def size(self, name: bytes) -> int:
+        return self._sizes.get(name, 0)
+
     def used(self, name: bytes) -> None:
         if name in self._sizes:
             self._sizes.move_to_end(name)

@@ -36,6 +36,11 @@ class NoPieces(Exception):
         self.head = head
         self.body = body
 
+    @property
+    def others_fault(self) -> bool:
+        """Whether it may say something of the texts beside one's own. Of the account and its limits all may hear."""
+        return 400 <= self.head.status < 500 and self.head.status not in (401, 429)
+
 
 class _Asked:
     """One call for some items. `answer` is what came, as it came."""
@@ -93,6 +98,8 @@ class ItemCalls:
                 elif key in stale and self._stands_in(error):
                     fresh[key] = stale[key]
                     label = reply.STALE
+                elif key not in own and isinstance(error, NoPieces) and error.others_fault:
+                    return None
                 else:
                     return self._failed(error, responder, label)
         if label == reply.STALE:
@@ -126,8 +133,9 @@ class ItemCalls:
         oldest: int | None = None
         if not plan.read:
             return fresh, stale, oldest
+        assert call.route is not None
         now = time.time()
-        for key, entry in zip(keys, await self._store.get(call.provider.name, keys), strict=True):
+        for key, entry in zip(keys, await self._store.get(call.provider.name, keys, call.route.grace), strict=True):
             piece = None if entry is None else arrays.from_bytes(entry.body)
             if entry is None or piece is None:
                 continue

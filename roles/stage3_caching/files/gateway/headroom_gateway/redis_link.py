@@ -30,7 +30,11 @@ READ_BYTES = 65536
 
 def encode(command: Command) -> bytes:
     """Write a command, https://redis.io/docs/latest/develop/reference/protocol-spec/."""
-    return b"*%d\r\n%b" % (len(command), b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in command))
+    lines = [b"*%d" % len(command)]
+    for word in command:
+        lines += (b"$%d" % len(word), word)
+    lines.append(b"")
+    return b"\r\n".join(lines)  # an image is copied once
 
 
 class _Batch:

@@ -12,6 +12,7 @@ from typing import Any
 from headroom_gateway.entry import Entry
 from headroom_gateway.flight import Reader
 from headroom_gateway.gate import Busy
+from headroom_gateway.held import PIECE_BYTES
 from headroom_gateway.http_message import Head, Headers, end_to_end
 from headroom_gateway.server import ClientLeft, Responder
 from headroom_gateway.upstream import Answer, UpstreamError
@@ -33,6 +34,15 @@ def marks(label: str, age: int | None = None) -> Headers:
 def kept(responder: Responder, entry: Entry, now: float, label: str = HIT) -> None:
     """Send a kept answer."""
     responder.whole(Head(200, entry.headers), entry.body, marks(label, entry.age(now)))
+
+
+async def kept_long(responder: Responder, entry: Entry, now: float) -> None:
+    """Send a kept answer piece by piece, no faster than the client takes it."""
+    headers = [*entry.headers, (b"content-length", b"%d" % len(entry.body))]
+    responder.start(Head(200, headers), marks(HIT, entry.age(now)))
+    for at in range(0, len(entry.body), PIECE_BYTES):
+        await responder.write(entry.body[at : at + PIECE_BYTES])
+    responder.finish()
 
 
 def whole(responder: Responder, head: Head, body: bytes, label: str, age: int | None = None) -> None:
@@ -84,7 +94,7 @@ async def relay(responder: Responder, reader: Reader, label: str) -> str:
     flight = reader.flight
     if flight.label == STALE:
         label = STALE
-    if flight.ended and flight.whole and flight.failure is None:
+    if flight.ended and flight.failure is None and not flight.too_much and flight.size <= PIECE_BYTES:
         whole(responder, head, flight.body(), label, flight.age)
         return label
     responder.start(Head(head.status, end_to_end(head.headers), head.reason), marks(label, flight.age))

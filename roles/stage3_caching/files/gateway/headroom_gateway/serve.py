@@ -12,6 +12,7 @@ import logging
 import signal
 
 from headroom_gateway.gateway import Gateway
+from headroom_gateway.held import Held
 from headroom_gateway.policy import Policy
 from headroom_gateway.redis_link import RedisLink
 from headroom_gateway.server import Server
@@ -31,9 +32,10 @@ def build(settings: Settings, policy: Policy) -> tuple[Gateway, Server, Store]:
     link = None
     if settings.redis_url:
         link = RedisLink(settings.redis_url, cache.redis_seconds, cache.breaker_failures, cache.breaker_seconds)
-    store = Store(link, cache)
-    gateway = Gateway(policy, store, Upstream(settings.upstream_ca))
-    return gateway, Server(gateway.handle, cache.body_bytes), store
+    store = Store(link, policy)
+    held = Held()
+    gateway = Gateway(policy, store, Upstream(settings.upstream_ca), held)
+    return gateway, Server(gateway.handle, cache.body_bytes, held), store
 
 
 async def run(settings: Settings, policy: Policy) -> None:

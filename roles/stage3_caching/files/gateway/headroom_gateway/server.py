@@ -21,17 +21,21 @@ from typing import Any
 
 import httptools
 
-from headroom_gateway.http_message import Head, Headers, Request, header, write_answer_head
+from headroom_gateway.held import Held
+from headroom_gateway.http_message import Head, Headers, Request, header, write_answer_head, write_request_head
 
 log = logging.getLogger(__name__)
 
 LONGEST_HEAD = 65536
+"""Bytes that may come without a piece of a body among them: a head, a trailer. Up to one read more is held of them."""
 IDLE_SECONDS = 120.0
 """How long a connection without a request stays open; clients give theirs up earlier (httpx: 5 s)."""
 HIGH_WATER = 262144
 """Bytes of a long request's body that may wait in memory."""
 
 READ_BYTES = 65536
+COPIES = 3
+"""How often a request's body is held: as it came, parsed, and on its way to the provider."""
 
 Handler = Callable[[Request, "Responder"], Awaitable[None]]
 
@@ -64,9 +68,7 @@ class Responder:
     def whole(self, head: Head, body: bytes, extra: Headers | None = None) -> None:
         """Write an answer at once. `head` has no Content-Length."""
         self.begun = self.ended = True
-        more = [*(extra or ()), (b"content-length", b"%d" % len(body))]
-        if not self._keep_alive:
-            more.append((b"connection", b"close"))
+        more = [*(extra or ()), (b"content-length", b"%d" % len(body)), *self._end()]
         data = write_answer_head(head, more)
         self._connection.write(data if self._method == "HEAD" else data + body)
 
@@ -81,9 +83,7 @@ class Responder:
             else:
                 self._chunked = True
                 more.append((b"transfer-encoding", b"chunked"))
-        if not self._keep_alive:
-            more.append((b"connection", b"close"))
-        self._connection.write(write_answer_head(head, more))
+        self._connection.write(write_answer_head(head, [*more, *self._end()]))
 
     async def write(self, chunk: bytes) -> None:
         """Write a piece of the body, and wait while the client is slower than we."""
@@ -95,6 +95,11 @@ class Responder:
         if self._chunked:
             self._connection.write(b"0\r\n\r\n")
         self.ended = True
+
+    def _end(self) -> Headers:
+        """Return the header by which an answer says that it is its connection's last, as each is while we stop."""
+        self._keep_alive = self._keep_alive and not self._connection.stopping
+        return [] if self._keep_alive else [(b"connection", b"close")]
 
     @property
     def keep_alive(self) -> bool:
@@ -113,12 +118,14 @@ class Connection(asyncio.BufferedProtocol):
         self._writable: asyncio.Event = asyncio.Event()
         self._writable.set()
         self.idle_since = time.monotonic()
+        self._head_size = 0
+        self._receiving = False
+        self._held = 0
         self._reset()
 
     def _reset(self) -> None:
         self._target = b""
         self._headers: Headers = []
-        self._head_size = 0
         self._parts: list[bytes] = []
         self._size = 0
         self._long: _LongBody | None = None
@@ -134,15 +141,40 @@ class Connection(asyncio.BufferedProtocol):
         return self._server.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._head_size += nbytes
+        data: memoryview | bytes = self._server.buffer[:nbytes]
         try:
-            self._parser.feed_data(self._server.buffer[:nbytes])
+            while data:
+                data = self._parse(data)
+            if self._head_size > LONGEST_HEAD:
+                self._refuse(431, b"the head is longer than %d bytes" % LONGEST_HEAD)
         except httptools.HttpParserUpgrade:
             self._refuse(501, b"the gateway does not speak other protocols")
         except httptools.HttpParserError:
             self._refuse(400, b"this is not HTTP/1.1")
 
+    def _parse(self, data: memoryview | bytes) -> bytes:
+        """Parse; return what has to be parsed once more. Raises HttpParserError, and HttpParserUpgrade for protocols
+        that cannot do without it.
+
+        Java's HttpClient offers h2c with each call; a server may ignore it (RFC 9110 section 7.8). The parser may not:
+        behind such a head it takes everything for another protocol. So a new one gets the head without the offer.
+        """
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            method = self._parser.get_method()
+            if method == b"CONNECT" or b"websocket" in header(self._headers, b"upgrade").lower():
+                raise
+            version = self._parser.get_http_version().encode()
+            headers = [pair for pair in self._headers if pair[0] != b"upgrade"]
+            self._parser = httptools.HttpRequestParser(self)
+            return write_request_head(method.decode(), self._target, headers, version) + data[upgrade.args[0] :]
+        return b""
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)
+        self._server.forget(self)
+        self._hold(-self._held)
         self._waiting.clear()
         self._writable.set()
         if self._long is not None:
@@ -160,17 +192,18 @@ class Connection(asyncio.BufferedProtocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
+        self._receiving = True
         self._reset()
 
     def on_url(self, part: bytes) -> None:
         self._target += part
-        self._count_head(len(part))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
-        self._count_head(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return
         if header(self._headers, b"expect").lower() == b"100-continue":
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         length = header(self._headers, b"content-length")
@@ -178,38 +211,40 @@ class Connection(asyncio.BufferedProtocol):
             self._begin_long()
 
     def on_body(self, part: bytes) -> None:
+        self._head_size = 0
         if self._long is not None:
             self._long.feed(part)
             return
         self._parts.append(part)
         self._size += len(part)
-        if self._size > self._server.body_bytes:
+        self._hold(COPIES * len(part))
+        if self._size > self._server.body_bytes or self._server.held.full(self._size):
             self._begin_long()
 
     def on_message_complete(self) -> None:
+        self._receiving = False
+        self._head_size = 0
         if self._long is not None:
             self._long.end()
             self._long = None
         else:
-            self._accept(b"".join(self._parts), None)
-
-    def _count_head(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > LONGEST_HEAD:
-            raise httptools.HttpParserError("the head is too long")
+            body, self._parts = b"".join(self._parts), []
+            self._accept(body, None)
 
     def _begin_long(self) -> None:
         assert self._transport is not None
         self._long = _LongBody(self._transport)
         for part in self._parts:
             self._long.feed(part)
+        self._parts = []
+        self._hold(-COPIES * self._size)
         self._accept(None, self._long.read())
 
     # Answering.
 
     def _accept(self, body: bytes | None, rest: AsyncIterator[bytes] | None) -> None:
         if self._parser.should_upgrade() or self._transport is None or self._transport.is_closing():
-            return  # of an upgrade buffer_updated is told next, and refuses
+            return  # of an upgrade `_parse` is told next
         method = self._parser.get_method().decode("ascii")
         version = self._parser.get_http_version()
         request = Request(method, self._target, self._headers, body, rest)
@@ -231,9 +266,12 @@ class Connection(asyncio.BufferedProtocol):
                 if not responder.keep_alive or self._transport is None:
                     self._close(orderly=responder.ended)
                     return
+                self._hold(-COPIES * len(request.body or b""))
                 if not self._waiting:
                     self._transport.resume_reading()
             self.idle_since = time.monotonic()
+            if self.stopping and not self._receiving:
+                self.close()
         except (asyncio.CancelledError, ClientLeft):
             self._close(orderly=False)
         except Exception:
@@ -245,6 +283,20 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def idle(self) -> bool:
         return self.task is None
+
+    @property
+    def stopping(self) -> bool:
+        return self._server.stopping
+
+    def stop(self) -> None:
+        """Close, unless a request is being answered or received: then after its answer."""
+        if self.idle and not self._receiving:
+            self.close()
+
+    def _hold(self, size: int) -> None:
+        """Count bytes held for this connection's requests; what is left at its end is taken off."""
+        self._held += size
+        self._server.held.total += size
 
     def write(self, data: bytes) -> None:
         if self._transport is not None:
@@ -319,12 +371,15 @@ class _LongBody:
 class Server:
     """Listens, and closes what has been idle for long."""
 
-    def __init__(self, handler: Handler, body_bytes: int) -> None:
+    def __init__(self, handler: Handler, body_bytes: int, held: Held) -> None:
         self.handler = handler
         self.body_bytes = body_bytes
+        self.held = held
         self.connections: set[Connection] = set()
+        self.stopping = False
         self.buffer = memoryview(bytearray(READ_BYTES))
         """What all connections are read into: each read is taken by the parser before the next begins."""
+        self._empty = asyncio.Event()
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -335,17 +390,26 @@ class Server:
         self._sweeper = loop.create_task(self._sweep())
         return int(self._listener.sockets[0].getsockname()[1])
 
+    def forget(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
     async def close(self, seconds: float) -> None:
-        """Take no new connections, and give answers under way some seconds to end."""
+        """Take no new connections, and give requests under way some seconds to be answered to the last byte."""
+        self.stopping = True
         if self._listener is not None:
             self._listener.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
-        answering = [connection.task for connection in self.connections if connection.task is not None]
-        if answering:
-            await asyncio.wait(answering, timeout=seconds)
+        for connection in list(self.connections):
+            connection.stop()
+        self._empty.clear()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
         for connection in list(self.connections):
             connection.close()
 

@@ -6,10 +6,14 @@
 
 After the letter comes the provider's name, so that a provider can be purged. Small answers share hashes, which Redis
 keeps as one compact list: without that the bookkeeping of a 74-byte translation is larger than the translation.
+
+Redis ends a hash as a whole. Each lives as long after its last write as any answer of the provider may, so no answer
+shortens another's life; each answer's own end is in its bytes, and looked at when it is read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Sequence
@@ -21,7 +25,7 @@ from headroom_gateway import entry as entries
 from headroom_gateway.entry import Entry, Unreadable
 from headroom_gateway.http_message import Head
 from headroom_gateway.images import Ledger
-from headroom_gateway.policy import Cache, Route
+from headroom_gateway.policy import Policy, Route
 from headroom_gateway.redis_link import Command, RedisLink
 
 BUCKETS = 256
@@ -50,11 +54,16 @@ def surplus(held: dict[bytes, bytes], keep: int) -> list[bytes]:
 class Store:
     """Reads and writes answers. Every method does nothing, and finds nothing, while Redis is away."""
 
-    def __init__(self, link: RedisLink | None, cache: Cache) -> None:
+    def __init__(self, link: RedisLink | None, policy: Policy) -> None:
         self._link = link
-        self._cache = cache
+        self._cache = cache = policy.cache
+        self._hash_seconds = {
+            name: max((route.ttl + route.grace for route in provider.routes), default=0.0)
+            for name, provider in policy.providers.items()
+        }
         self._longest = max(cache.answer_bytes, cache.image_bytes) + 65536
         self.images = Ledger(cache.images_total_bytes)
+        self._image_turn = asyncio.Lock()
         self.refused = 0
         self._generations: dict[str, int] = {}
 
@@ -84,8 +93,9 @@ class Store:
         if self._link is not None:
             await self._link.close()
 
-    async def get(self, provider: str, keys: Sequence[bytes]) -> list[Entry | None]:
-        """Return the answers under these keys, fresh or not; None for each that is not there."""
+    async def get(self, provider: str, keys: Sequence[bytes], grace: float) -> list[Entry | None]:
+        """Return the answers under these keys, past their time by at most `grace` seconds; None for each that is not
+        there."""
         if self._link is None or not self._link.up:
             return [None] * len(keys)
         commands: list[Command] = []
@@ -95,24 +105,28 @@ class Store:
         if replies is None:
             return [None] * len(keys)
         pairs = zip(replies[::2], replies[1::2], strict=True)
-        return [self._newer(self._read(alone), self._read(packed)) for alone, packed in pairs]
+        since = time.time() - grace
+        return [self._newer(self._read(alone, since), self._read(packed, since)) for alone, packed in pairs]
 
     async def put(self, provider: str, key: bytes, entry: Entry, keep: float) -> None:
         """Keep an answer for `keep` seconds."""
         data = entries.pack(entry)
-        seconds = b"%d" % max(1, int(keep))
         if len(data) > self._pack_limit():
-            await self._write((b"SET", name(b"e", provider, key), data, b"EX", seconds))
+            await self._write((b"SET", name(b"e", provider, key), data, b"EX", _seconds(keep)))
             return
-        where = bucket(provider, key)
+        where, seconds = bucket(provider, key), _seconds(max(keep, self._hash_seconds[provider]))
         replies = await self._write((b"HSET", where, key, data), (b"EXPIRE", where, seconds), (b"HLEN", where))
         if replies is not None and isinstance(replies[2], int) and replies[2] > self._cache.pack_entries:
             await self._thin_out(where)
 
-    async def get_image(self, provider: str, key: bytes) -> Entry | None:
+    def image_size(self, provider: str, key: bytes) -> int:
+        """Return the size of a kept image in bytes, 0 when none is known."""
+        return self.images.size(name(b"i", provider, key))
+
+    async def get_image(self, provider: str, key: bytes, grace: float) -> Entry | None:
         image = name(b"i", provider, key)
         replies = await self._call((b"GET", image), seconds=IMAGE_SECONDS)
-        found = self._read(replies[0]) if replies else None
+        found = self._read(replies[0], time.time() - grace) if replies else None
         if found is None:
             self.images.forget(image)
         else:
@@ -120,23 +134,27 @@ class Store:
         return found
 
     async def put_image(self, provider: str, key: bytes, entry: Entry, keep: float) -> None:
-        """Keep an image for `keep` seconds, as it is, and let the least recently used go when there is no room."""
-        data = entries.pack(entry, compress=False)
-        image = name(b"i", provider, key)
-        leaving = self.images.add(image, len(data))
-        if leaving:
-            await self._call((b"UNLINK", *leaving))
-        if image not in leaving:
-            replies = await self._write((b"SET", image, data, b"EX", b"%d" % max(1, int(keep))), seconds=IMAGE_SECONDS)
-            if replies is None:
-                self.images.forget(image)
+        """Keep an image for `keep` seconds, as it is, and let the least recently used go when there is no room.
+
+        One after the other: each is in memory more than once on its way.
+        """
+        async with self._image_turn:
+            data = entries.pack(entry, compress=False)
+            image = name(b"i", provider, key)
+            leaving = self.images.add(image, len(data))
+            if leaving:
+                await self._call((b"UNLINK", *leaving))
+            if image not in leaving:
+                replies = await self._write((b"SET", image, data, b"EX", _seconds(keep)), seconds=IMAGE_SECONDS)
+                if replies is None:
+                    self.images.forget(image)
 
     async def get_ticket(self, provider: str, key: bytes) -> bytes | None:
         replies = await self._call((b"GET", name(b"t", provider, key)))
         return replies[0] if replies and isinstance(replies[0], bytes) else None
 
     async def put_ticket(self, provider: str, key: bytes, value: bytes, keep: float) -> None:
-        await self._write((b"SET", name(b"t", provider, key), value, b"EX", b"%d" % int(keep)))
+        await self._write((b"SET", name(b"t", provider, key), value, b"EX", _seconds(keep)))
 
     async def purge(self, provider: str) -> int:
         """Remove all of a provider's answers; return how many keys of Redis that were."""
@@ -188,19 +206,25 @@ class Store:
         allowed = known.get("hash-max-listpack-value", known.get("hash-max-ziplist-value", 64))
         return min(self._cache.pack_bytes, allowed)
 
-    def _read(self, data: Any) -> Entry | None:
+    def _read(self, data: Any, since: float) -> Entry | None:
+        """Return an entry whose freshness did not end before `since` (seconds since 1970)."""
         if not isinstance(data, bytes):
             return None
         try:
-            return entries.unpack(data, self._longest)
+            entry = entries.unpack(data, self._longest)
         except Unreadable:
             return None
+        return entry if entry.fresh_until >= since else None
 
     @staticmethod
     def _newer(one: Entry | None, other: Entry | None) -> Entry | None:
         if one is None or other is None:
             return one or other
         return one if one.stored >= other.stored else other
+
+
+def _seconds(keep: float) -> bytes:
+    return b"%d" % max(1, int(keep))
 
 
 def new_entry(head: Head, body: bytes, route: Route, jitter: float) -> tuple[Entry, float]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import httptools
 
+from headroom_gateway.held import PIECE_BYTES
 from headroom_gateway.http_message import Head, Headers, Request, end_to_end, write_request_head
 from headroom_gateway.policy import Provider
 
@@ -290,7 +291,9 @@ class Upstream:
             body = request.body or b""
             if body or request.method in ("POST", "PUT", "PATCH"):
                 headers.append((b"content-length", b"%d" % len(body)))
-            connection.write(write_request_head(request.method, target, headers) + body)
+            connection.write(write_request_head(request.method, target, headers) + body[:PIECE_BYTES])
+            for at in range(PIECE_BYTES, len(body), PIECE_BYTES):  # or TLS would hold all of it once more
+                connection.write(body[at : at + PIECE_BYTES])
         else:
             await self._send_long(connection, target, headers, request)
         return await connection.head(provider.first_byte_seconds)
