@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import calendar
 import os
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,14 +18,6 @@ _DEPENDS_ON = "com.docker.compose.depends_on"
 _CHECK_INTERVAL = 30.0  # seconds, the engine's default (Dockerfile reference, HEALTHCHECK)
 _OUTPUT = 160  # characters of a health check's words that are worth repeating
 _MANY = 200  # queues or workers looked at
-
-
-def started(text: str) -> float:
-    """Seconds since 1970 of the engine's `2026-01-31T10:20:30.123456789Z`; 0.0 for none."""
-    try:
-        return float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
-    except ValueError:
-        return 0.0
 
 
 def one_shots(containers: list[Container]) -> set[str]:
@@ -57,7 +47,7 @@ def container_reading(container: Container, one_shot: bool, now: float, proc: st
         "exit_code": int(state.get("ExitCode") or 0),
         "oom_killed": bool(state.get("OOMKilled")),
         "started_at": str(state.get("StartedAt") or ""),
-        "age": max(0.0, now - started(str(state.get("StartedAt") or ""))),
+        "age": max(0.0, now - container.started),
         "restarts": container.restarts,
         "policy": str((container.host_config.get("RestartPolicy") or {}).get("Name") or "no"),
         "one_shot": one_shot,

@@ -71,7 +71,7 @@ def test_network_of_a_container(tmp_path):
 
 
 def test_container_reading():
-    now = readings.started("2026-11-22T13:29:20Z")
+    now = container(state={"StartedAt": "2026-11-22T13:29:20Z"}).started
     found = readings.container_reading(container(), False, now)
     assert (found["service"], found["state"], found["restarts"], found["policy"]) == (
         "api",
@@ -95,7 +95,7 @@ def test_one_shots():
     [("1970-01-01T00:01:00.5Z", 60.0), ("0001-01-01T00:00:00Z", -62135596800.0), ("", 0.0), ("soon", 0.0)],
 )
 def test_started(text, seconds):
-    assert readings.started(text) == seconds
+    assert container(state={"StartedAt": text}).started == seconds
 
 
 def test_event():
