@@ -67,12 +67,12 @@ class Client:
 
 @pytest.fixture
 def task(tmp_path):
-    """A run on a client: task(client, **params)."""
+    """A run on a client: task(client, **params). `key` is the server's own in the journal."""
 
-    def make(client, check_mode=False, **params):
+    def make(client, check_mode=False, key="127.0.0.1:6379", **params):
         given = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
         given.update(memory_limit="1G", **params)
-        place = redis_place.Place("_redis", "127.0.0.1:6379", [Endpoint()], [Login()])
+        place = redis_place.Place("_redis", key, [Endpoint()], [Login()])
         journal = Journal("_redis", str(tmp_path)).read_only()
         (tmp_path / "_redis").mkdir(exist_ok=True)
         return redis_run.Task(given, check_mode, OWNER, place, Server(client, Endpoint(), Login()), journal)
@@ -154,6 +154,23 @@ def test_check_mode_names_the_file_that_the_server_will_rewrite(task, monkeypatc
     assert redis_run.present(task(Client(), check_mode=True, **BOUND))["files_changed"] == ["/etc/redis/redis.conf"]
     same = Client(maxmemory=str(96 * MB), maxmemory_policy="noeviction")
     assert redis_run.present(task(same, check_mode=True, **BOUND))["files_changed"] == []
+
+
+def test_the_undo_of_one_server_leaves_the_file_of_another(task, tmp_path, monkeypatch):
+    """Both are filed under one owner in one journal: servers outside of projects, and those of one project."""
+    monkeypatch.setattr(Server, "config_file", "/etc/redis.conf")
+    monkeypatch.setattr(redis_place, "conf_on_this_host", lambda place, *_words: (str(tmp_path / place.key), False))
+    clients = {name: Client() for name in ("one.conf", "two.conf")}
+    for name, client in clients.items():
+        (tmp_path / name).write_text("maxmemory 512mb\nmaxmemory-policy allkeys-lru\n")
+        redis_run.present(task(client, key=name, **BOUND))
+    result = redis_run.absent(task(clients["one.conf"], key="one.conf"))
+    assert result["files_changed"] == [str(tmp_path / "one.conf")]
+    assert (tmp_path / "one.conf").read_text() == "maxmemory 512mb\nmaxmemory-policy allkeys-lru\n"
+    assert (tmp_path / "two.conf").read_text() == "maxmemory 96mb\nmaxmemory-policy noeviction\n"
+    last = task(clients["two.conf"], key="two.conf")
+    assert redis_run.absent(last)["files_changed"] == [str(tmp_path / "two.conf")]
+    assert last.journal.owned(OWNER) == {} and last.journal.files(OWNER) == []
 
 
 def test_a_password_among_the_settings_is_in_no_output(task):
