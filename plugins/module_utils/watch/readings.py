@@ -136,9 +136,9 @@ def event(raw: Mapping[str, Any], since: float) -> dict[str, Any]:
 def redis_reading(source: KeySource, info: Mapping[str, Any], service: str, purpose: str) -> dict[str, Any]:
     """Counters of a Redis, and of its RQ queues where it has any (`rq` is None else). Raises what `source` raises."""
     errors = {
-        str(name)[len("errorstat_") :]: int(value["count"])
+        str(name)[len("errorstat_") :]: _count(value)
         for name, value in info.items()
-        if str(name).startswith("errorstat_") and isinstance(value, Mapping) and "count" in value
+        if str(name).startswith("errorstat_")
     }
     queues = rq_reading(source)
     return {
@@ -156,6 +156,12 @@ def redis_reading(source: KeySource, info: Mapping[str, Any], service: str, purp
         "errors": errors,
         "rq": queues,
     }
+
+
+def _count(value: Any) -> int:
+    """The number in INFO's `count=5`: a dictionary from redis-py 5 on, the text itself in redis-py 4."""
+    fields = value if isinstance(value, Mapping) else dict(pair.partition("=")[::2] for pair in str(value).split(","))
+    return int(fields.get("count", 0))
 
 
 def rq_reading(source: KeySource) -> dict[str, Any] | None:

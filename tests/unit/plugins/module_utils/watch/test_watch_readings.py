@@ -109,6 +109,16 @@ def test_event():
     assert readings.event(oom, 1.0) == {**died, "action": "oom", "service": "", "exit_code": None}
 
 
+@pytest.mark.parametrize("value", [{"count": 5}, "count=5", {"count": "5"}, "count=5,other=1"])
+def test_errors_of_a_redis_by_any_version_of_its_client(value):
+    class Empty:
+        def run_all(self, commands):
+            return [None for _command in commands]
+
+    info = {"errorstat_MISCONF": value, "redis_version": "7.0.15"}
+    assert readings.redis_reading(Empty(), info, "redis", "queue")["errors"] == {"MISCONF": 5}
+
+
 def test_host_reading(tmp_path):
     (tmp_path / "pressure").mkdir()
     (tmp_path / "pressure" / "memory").write_text("some avg10=0.00 avg60=0.12 avg300=0.06 total=242630\n")
