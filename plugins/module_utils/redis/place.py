@@ -75,6 +75,16 @@ class Place:
 
 def find(params: Mapping[str, Any]) -> Place:
     """Find the server. Raises ProjectError, EngineError, RedisError."""
+    place = _find(params)
+    # A password that the task sets itself is known nowhere else afterwards, and to nobody before.
+    for entry in params.get("settings") or ():
+        password = redis_values.text_of(entry["value"])
+        if entry["name"].lower() == "requirepass" and password:
+            place.logins += [redis_server.Login(password, None, "the requirepass of settings"), redis_server.Login()]
+    return place
+
+
+def _find(params: Mapping[str, Any]) -> Place:
     if params["compose"]:
         return _of_service(params, params["compose"])
     if params["container"]:

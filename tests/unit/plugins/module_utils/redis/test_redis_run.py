@@ -184,6 +184,16 @@ def test_a_password_among_the_settings_is_in_no_output(task):
     assert "hush" not in str(undone)
 
 
+@pytest.mark.parametrize("password", [None, "before"])
+def test_a_password_that_the_task_has_set_itself_lets_it_in_again(task, password):
+    settings = [{"name": "timeout", "value": 300}, {"name": "RequirePass", "value": 12345}]
+    params = task(Client(), settings=settings, password=password).params
+    found = [login.password for login in redis_place.find(params).logins]
+    assert found == [password, "12345", None]
+    assert "12345" in redis_place.find(params).secrets()
+    assert [login.password for login in redis_place.find({**params, "settings": []}).logins] == [password]
+
+
 COMPOSE = "services:\n  redis:\n    image: redis:7\n    command: redis-server --maxmemory 512mb\n"
 
 
