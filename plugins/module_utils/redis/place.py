@@ -121,7 +121,7 @@ def _of_service(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Place:
     project.require([service])
     mine = [entry for entry in engine.containers(project.name, running_only=True) if entry.service == service]
     mine = [entry for entry in docker_engine.newest_first(mine) if entry.running]
-    if not mine and params["state"] == "absent":
+    if not mine and params.get("state") == "absent":
         # A server that no longer starts must not stand in the way of taking back what it was given.
         said = f"{service} does not run: its files are put back, and it has its previous values once it is started."
         return Place(project.name, service, [], [], home=Home(project, service), warnings=[*project.warnings, said])
