@@ -228,7 +228,8 @@ def write(journal: Journal, owner: str, place: Place, server: Server, planned: P
             journal.remember(owner, _conf_key(place, planned.path, name), was)
         journal.write_file(owner, planned.path, planned.after, in_place=planned.in_place)
         return [planned.path]
-    if planned.ask_server and live_changed:
+    if planned.ask_server:
+        # At each run: whether its file has them from an earlier one, or at all, is not known here.
         try:
             server.config_rewrite()
         except RedisError as error:
@@ -238,7 +239,7 @@ def write(journal: Journal, owner: str, place: Place, server: Server, planned: P
             planned.warnings.append(f"the settings hold until this Redis is started again: {error}.")
             return []
         journal.remember(owner, f"redis rewrite {place.key}", True)
-        return [server.config_file or ""]
+        return [server.config_file or ""] if live_changed else []
     return []
 
 

@@ -44,6 +44,7 @@ class Client:
         }
         self.parameters.update({name.replace("_", "-"): value for name, value in parameters.items()})
         self.sets = []
+        self.rewritten = None  # the parameters in its file; None while it cannot write that
 
     def info(self):
         return {"redis_version": self.version, "maxmemory_policy": self.parameters["maxmemory-policy"]}
@@ -53,6 +54,9 @@ class Client:
         if what == "GET":
             assert len(words) == 1 or self.version >= "7", "one name in one call"
             return [word for name in words for word in (name, self.parameters[name]) if name in self.parameters]
+        if what == "REWRITE" and self.rewritten is not None:
+            self.rewritten = dict(self.parameters)
+            return "OK"
         if what == "REWRITE":
             raise redis.ResponseError("Rewriting config file: Device or resource busy")
         assert what == "SET"
@@ -148,12 +152,46 @@ def test_values_that_cannot_be_put_back_are_said_and_remembered(task, monkeypatc
     assert len(one.journal.owned(OWNER)) == 2
 
 
-def test_check_mode_names_the_file_that_the_server_will_rewrite(task, monkeypatch):
+@pytest.fixture
+def out_of_reach(monkeypatch):
+    """The server has a file, and it is not on this host."""
     monkeypatch.setattr(Server, "config_file", "/etc/redis/redis.conf")
     monkeypatch.setattr(redis_place, "conf_on_this_host", lambda *_words: None)
+
+
+def test_check_mode_names_the_file_that_the_server_will_rewrite(task, out_of_reach):
     assert redis_run.present(task(Client(), check_mode=True, **BOUND))["files_changed"] == ["/etc/redis/redis.conf"]
     same = Client(maxmemory=str(96 * MB), maxmemory_policy="noeviction")
     assert redis_run.present(task(same, check_mode=True, **BOUND))["files_changed"] == []
+
+
+def test_values_that_do_not_last_are_said_at_each_run_until_they_do(task, out_of_reach):
+    client, before = Client(), dict(Client().parameters)
+    for changed in (True, False):
+        one = task(client, **BOUND)
+        result = redis_run.present(one)
+        assert (result["changed"], result["persisted_via"]) == (changed, "none")
+        assert [word for word in one.warnings if "hold until this Redis is started again" in word]
+    client.rewritten = {}
+    one = task(client, **BOUND)
+    result = redis_run.present(one)
+    assert (result["changed"], result["persisted_via"], one.warnings) == (False, "rewrite", [])
+    assert client.rewritten == client.parameters
+    redis_run.absent(task(client))
+    assert client.rewritten == before
+
+
+@pytest.mark.parametrize("persist", ["auto", "rewrite"])
+def test_values_that_somebody_has_set_by_hand_are_made_to_last(task, out_of_reach, persist):
+    client = Client(maxmemory=str(96 * MB), maxmemory_policy="noeviction")
+    redis_run.present(task(client, check_mode=True, persist=persist, **BOUND))
+    if persist == "rewrite":
+        with pytest.raises(RedisError, match="Device or resource busy"):
+            redis_run.present(task(client, persist=persist, **BOUND))
+    client.rewritten = {}
+    result = redis_run.present(task(client, persist=persist, **BOUND))
+    assert (result["changed"], result["files_changed"], result["persisted_via"]) == (False, [], "rewrite")
+    assert client.rewritten == client.parameters
 
 
 def test_the_undo_of_one_server_leaves_the_file_of_another(task, tmp_path, monkeypatch):
