@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import base64
+import calendar
 import http.client
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +82,15 @@ class Container:
     def pid(self) -> int:
         """The main process as the host counts; 0 where the container does not run."""
         return int(self.data["State"].get("Pid") or 0)
+
+    @property
+    def started(self) -> float:
+        """When its main process was started (`2026-01-31T10:20:30.123456789Z`), in seconds since 1970; 0.0 for none."""
+        text = str(self.data["State"].get("StartedAt") or "")
+        try:
+            return float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
+        except ValueError:
+            return 0.0
 
     @property
     def restarts(self) -> int:

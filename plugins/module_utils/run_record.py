@@ -18,8 +18,8 @@ from typing import Any
 
 from ansible_collections.smallhost.headroom.plugins.module_utils import atomic_file
 
-# A run tells of itself at the start of each phase. No phase takes this long, so a run that has been silent for longer
-# is over, whatever became of its controller.
+# A run tells of itself at the start of each phase, and for how long it will wait there for something. No phase takes
+# this long besides, so a run that has been silent for longer is over, whatever became of its controller.
 SILENCE_SECONDS = 30 * 60
 
 # Enough for the report's history of a host; a run with its measurements takes a few KB.
@@ -68,12 +68,13 @@ def begin(runs: list[Run], run: Run, now: float, abandoned: list[str]) -> list[R
     """The record with a new run in it. `now` is in seconds since the epoch.
 
     An unfinished run is closed as "interrupted" where its id is in `abandoned` (its controller process is gone) or
-    where it has been silent for SILENCE_SECONDS. Raises RunError where it is still at work.
+    where it has been silent for SILENCE_SECONDS longer than it said (`quiet_for`). Raises RunError where it is still at
+    work.
     """
     other = unfinished(runs)
     if other and other["id"] != run["id"]:
         silent = now - other["touched"]
-        if other["id"] not in abandoned and silent < SILENCE_SECONDS:
+        if other["id"] not in abandoned and silent < SILENCE_SECONDS + other.get("quiet_for", 0):
             raise RunError(
                 f"another rollout ({other['stage']}, from {other['controller']}) is {other['phase']} and told so "
                 f"{silent:.0f} s ago. Nothing was changed. Wait for it to end; if it was killed, run again with "

@@ -15,7 +15,8 @@ description:
   - Knows RQ (C(rq worker) and C(rq worker-pool)), Celery, arq and Dramatiq by their command lines, and sets what each
     of them lets be set from outside. What only the application can set is said in RV(services[].notes).
   - The number of jobs at once is what fits the service's memory limit, by the memory that a job was measured to need.
-    It is lowered where less fits, and raised only to what O(services[].workers) asks for.
+    It is lowered where less fits, and raised only to what O(services[].workers) asks for. It stays as it is until the
+    running worker has been measured, unless less is asked for.
   - C(stop_grace_period) becomes long enough for the longest job that is allowed, so that a stopped worker ends its job
     first. It is never made shorter.
   - Works on the compose file as M(smallhost.headroom.compose_service) does. Nothing is restarted.
@@ -84,8 +85,9 @@ options:
             default: present
   history:
     description:
-      - The folder of recorded samples, which tell what a job needs. Without it the kernel's peak of the running
-        container has to do, which counts page cache too.
+      - The folder of recorded samples, which tell what a job needs. At least 100 are needed since the running container
+        was started. Without them the kernel's peak has to do, which counts page cache too, of a container that has run
+        for three hours.
     type: path
 seealso:
   - module: smallhost.headroom.compose_service

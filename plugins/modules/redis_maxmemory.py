@@ -82,7 +82,9 @@ options:
     description: The ACL user.
     type: str
   password:
-    description: The password. For O(compose) and O(container) it is found where it is not given.
+    description:
+      - The password. For O(compose) and O(container) it is found where it is not given.
+      - A C(requirepass) among O(settings) is tried too, as an earlier run may have set it.
     type: str
   tls:
     description: Whether to connect with TLS. For O(compose) and O(container) it is found.

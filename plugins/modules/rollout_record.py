@@ -53,6 +53,12 @@ options:
     description: What the rollout is doing from now on.
     type: str
     choices: [measuring, applying, restarting, guarding, undoing]
+  quiet_for:
+    description:
+      - For how many seconds it now waits for something, such as the end of a watch or of a worker's job.
+      - Another rollout takes a silence of half an hour for its end. It waits so much longer then.
+    type: int
+    default: 0
   outcome:
     description: How it ended. The rollout is over with this.
     type: str
@@ -80,6 +86,13 @@ EXAMPLES = r"""
     stage: stage1_quick_wins
     action: present
     controller: admin on laptop
+
+- name: Watch for an hour
+  smallhost.headroom.rollout_record:
+    project: deploy
+    run_id: 6f2c1c1e
+    phase: guarding
+    quiet_for: 3600
 
 - name: End
   smallhost.headroom.rollout_record:
@@ -119,6 +132,10 @@ runs:
       description: What it was doing last.
       type: str
       sample: guarding
+    quiet_for:
+      description: For how many seconds it then waited for something.
+      type: int
+      sample: 3600
     outcome:
       description: How it ended; V(null) while it is at work.
       type: str
@@ -159,6 +176,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "controller": {"type": "str"},
     "abandoned": {"type": "list", "elements": "str", "default": []},
     "phase": {"type": "str", "choices": list(run_record.PHASES)},
+    "quiet_for": {"type": "int", "default": 0},
     "outcome": {"type": "str", "choices": list(run_record.OUTCOMES)},
     "details": {"type": "dict", "default": {}},
     "state_dir": {"type": "path", "default": "/var/lib/headroom"},
@@ -171,11 +189,11 @@ def updated(params: dict[str, Any], runs: list[run_record.Run], now: float) -> l
     if params["begin"]:
         run = {
             "id": params["run_id"],
-            **{key: params[key] for key in ("stage", "action", "controller")},
+            **{key: params[key] for key in ("stage", "action", "controller", "quiet_for")},
             **params["details"],
         }
         return run_record.begin(runs, run, now, params["abandoned"])
-    news = {"phase": params["phase"], "outcome": params["outcome"], **params["details"]}
+    news = {**{key: params[key] for key in ("phase", "quiet_for", "outcome")}, **params["details"]}
     return run_record.advance(runs, params["run_id"], now, news)
 
 

@@ -14,7 +14,8 @@ author:
 description:
   - RQ keeps a failed job for a year where the application asks for nothing else. This module gives all failed jobs in a
     Redis the wanted life, counted from when they failed. Those that are older go at once.
-  - Waiting, running, scheduled and finished jobs are not touched, nor are failed jobs that go sooner anyway.
+  - Waiting, running, scheduled and finished jobs are not touched, also where they failed before under the same id. Nor
+    are failed jobs that go sooner anyway.
   - What has been dropped cannot be brought back.
 attributes:
   check_mode:
@@ -50,6 +51,7 @@ options:
     required: true
 requirements:
   - The Python library redis 4.3 or later on the target
+  - A user of Redis who may run EVAL, as RQ does itself
 seealso:
   - module: smallhost.headroom.compose_worker
 """

@@ -39,18 +39,33 @@ class Surroundings:
 
     def last(self, name: str) -> list[str] | None:
         """The arguments in force of a directive, shell variables expanded from the container's environment."""
-        for place in (self.flags, self.conf):
-            if place.get(name):
-                return [expand(word, self.environment) for word in place[name][-1]]
-        return None
+        found = self.in_force(name)
+        return found[0] if found else None
+
+    def in_force(self, name: str) -> list[list[str]]:
+        """The arguments in force of a directive, in each way in which they may be meant: see `every`."""
+        found = [self._meant(place, words) for place in (self.conf, self.flags) for words in place.get(name, ())]
+        return found[-1] if found else []
 
     def every(self, name: str) -> list[list[str]]:
-        """The arguments of each occurrence of a directive."""
+        """The arguments of each occurrence of a directive.
+
+        Flags with variables that the container has are there twice, expanded and as they stand: whether a shell has
+        filled them in is not known here, and in a password $ may be a letter.
+        """
         return [
-            [expand(word, self.environment) for word in words]
+            meant
             for place in (self.conf, self.flags)
             for words in place.get(name, ())
+            for meant in self._meant(place, words)
         ]
+
+    def _meant(self, place: Mapping[str, Any], words: Sequence[str]) -> list[list[str]]:
+        named = {m[1] or m[3] for word in words for m in _VARIABLE.finditer(word) if m[2] is None}
+        if place is self.conf or not named <= set(self.environment):
+            return [list(words)]
+        expanded = [expand(word, self.environment) for word in words]
+        return [expanded] if expanded == list(words) else [expanded, list(words)]
 
     def number(self, name: str, default: int) -> int:
         """A directive's number, for example the port."""
@@ -134,9 +149,9 @@ def logins(inspected: Mapping[str, Any], around: Surroundings, username: str | N
     env = around.environment
     user = username or next((env[name] for name in _USER_NAMES if env.get(name)), None)
     found: list[Login] = []
-    required = around.last("requirepass")
-    if required and required[0]:
-        found.append(Login(required[0], None, "the server's requirepass"))
+    for words in around.in_force("requirepass"):
+        if words and words[0]:
+            found.append(Login(words[0], None, "the server's requirepass"))
     for words in around.every("user"):
         for rule in words[1:]:
             if rule.startswith(">") and username in (None, words[0]):

@@ -22,8 +22,6 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.redis import va
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis.place import Home, Place
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis.server import RedisError, Server
 
-_CONF_KEY = "redis conf "
-
 
 @dataclass
 class Plan:
@@ -227,10 +225,11 @@ def write(journal: Journal, owner: str, place: Place, server: Server, planned: P
         if not planned.changed:
             return []
         for name, was in redis_conf.remember(planned.before or b"", planned.values).items():
-            journal.remember(owner, _conf_key(planned.path, name), was)
+            journal.remember(owner, _conf_key(place, planned.path, name), was)
         journal.write_file(owner, planned.path, planned.after, in_place=planned.in_place)
         return [planned.path]
-    if planned.ask_server and live_changed:
+    if planned.ask_server:
+        # At each run: whether its file has them from an earlier one, or at all, is not known here.
         try:
             server.config_rewrite()
         except RedisError as error:
@@ -240,12 +239,12 @@ def write(journal: Journal, owner: str, place: Place, server: Server, planned: P
             planned.warnings.append(f"the settings hold until this Redis is started again: {error}.")
             return []
         journal.remember(owner, f"redis rewrite {place.key}", True)
-        return [server.config_file or ""]
+        return [server.config_file or ""] if live_changed else []
     return []
 
 
-def _conf_key(path: str, name: str) -> str:
-    return f"{_CONF_KEY}{os.path.realpath(path)} {name}"
+def _conf_key(place: Place, path: str, name: str) -> str:
+    return f"redis conf {place.key} {os.path.realpath(path)} {name}"
 
 
 @dataclass
@@ -259,13 +258,13 @@ class Undone:
 
 
 def undo(journal: Journal, owner: str, place: Place, check_mode: bool) -> list[Undone]:
-    """Take this owner's changes out of the compose file and the configuration files."""
+    """Take this owner's changes to this server out of the compose file and the configuration files."""
     undone: list[Undone] = []
     if place.home is not None:
         for entry in compose_undo.undo_files(journal, owner, place.home.project, [place.home.service], check_mode):
             undone.append(Undone(entry.path, entry.before, entry.after, entry.outcome))
     for path in journal.files(owner):
-        prefix = _conf_key(path, "")
+        prefix = _conf_key(place, path, "")
         owned = {key[len(prefix) :]: value for key, value in journal.owned(owner).items() if key.startswith(prefix)}
         if owned:
             undone.append(_undo_conf(journal, owner, path, owned, check_mode))

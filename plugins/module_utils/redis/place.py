@@ -75,6 +75,16 @@ class Place:
 
 def find(params: Mapping[str, Any]) -> Place:
     """Find the server. Raises ProjectError, EngineError, RedisError."""
+    place = _find(params)
+    # A password that the task sets itself is known nowhere else afterwards, and to nobody before.
+    for entry in params.get("settings") or ():
+        password = redis_values.text_of(entry["value"])
+        if entry["name"].lower() == "requirepass" and password:
+            place.logins += [redis_server.Login(password, None, "the requirepass of settings"), redis_server.Login()]
+    return place
+
+
+def _find(params: Mapping[str, Any]) -> Place:
     if params["compose"]:
         return _of_service(params, params["compose"])
     if params["container"]:
@@ -111,7 +121,7 @@ def _of_service(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Place:
     project.require([service])
     mine = [entry for entry in engine.containers(project.name, running_only=True) if entry.service == service]
     mine = [entry for entry in docker_engine.newest_first(mine) if entry.running]
-    if not mine and params["state"] == "absent":
+    if not mine and params.get("state") == "absent":
         # A server that no longer starts must not stand in the way of taking back what it was given.
         said = f"{service} does not run: its files are put back, and it has its previous values once it is started."
         return Place(project.name, service, [], [], home=Home(project, service), warnings=[*project.warnings, said])

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import calendar
 import os
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,14 +18,6 @@ _DEPENDS_ON = "com.docker.compose.depends_on"
 _CHECK_INTERVAL = 30.0  # seconds, the engine's default (Dockerfile reference, HEALTHCHECK)
 _OUTPUT = 160  # characters of a health check's words that are worth repeating
 _MANY = 200  # queues or workers looked at
-
-
-def started(text: str) -> float:
-    """Seconds since 1970 of the engine's `2026-01-31T10:20:30.123456789Z`; 0.0 for none."""
-    try:
-        return float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
-    except ValueError:
-        return 0.0
 
 
 def one_shots(containers: list[Container]) -> set[str]:
@@ -57,7 +47,7 @@ def container_reading(container: Container, one_shot: bool, now: float, proc: st
         "exit_code": int(state.get("ExitCode") or 0),
         "oom_killed": bool(state.get("OOMKilled")),
         "started_at": str(state.get("StartedAt") or ""),
-        "age": max(0.0, now - started(str(state.get("StartedAt") or ""))),
+        "age": max(0.0, now - container.started),
         "restarts": container.restarts,
         "policy": str((container.host_config.get("RestartPolicy") or {}).get("Name") or "no"),
         "one_shot": one_shot,
@@ -146,9 +136,9 @@ def event(raw: Mapping[str, Any], since: float) -> dict[str, Any]:
 def redis_reading(source: KeySource, info: Mapping[str, Any], service: str, purpose: str) -> dict[str, Any]:
     """Counters of a Redis, and of its RQ queues where it has any (`rq` is None else). Raises what `source` raises."""
     errors = {
-        str(name)[len("errorstat_") :]: int(value["count"])
+        str(name)[len("errorstat_") :]: _count(value)
         for name, value in info.items()
-        if str(name).startswith("errorstat_") and isinstance(value, Mapping) and "count" in value
+        if str(name).startswith("errorstat_")
     }
     queues = rq_reading(source)
     return {
@@ -166,6 +156,12 @@ def redis_reading(source: KeySource, info: Mapping[str, Any], service: str, purp
         "errors": errors,
         "rq": queues,
     }
+
+
+def _count(value: Any) -> int:
+    """The number in INFO's `count=5`: a dictionary from redis-py 5 on, the text itself in redis-py 4."""
+    fields = value if isinstance(value, Mapping) else dict(pair.partition("=")[::2] for pair in str(value).split(","))
+    return int(fields.get("count", 0))
 
 
 def rq_reading(source: KeySource) -> dict[str, Any] | None:

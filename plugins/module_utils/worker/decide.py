@@ -26,15 +26,16 @@ LONGEST_STOP = 3600
 
 @dataclass(frozen=True)
 class Measured:
-    """A worker's memory in bytes: at rest, at most, and what it may have; `jobs` ran at once at most.
+    """A worker's memory in bytes: at rest, at most, and what it may have; `jobs` ran at once when it was measured.
 
-    `peak` is None where none was seen. `source` says where it is from.
+    `peak` is None where none was seen; `jobs` is None where there is no worker, 0 where it does not say how many.
+    `source` says where it is from.
     """
 
     base: int
     peak: int | None
     room: int
-    jobs: int
+    jobs: int | None
     source: str
 
 
@@ -54,7 +55,7 @@ def per_job(measured: Measured) -> int | None:
     """What one more job takes, in bytes."""
     if measured.peak is None:
         return None
-    return max(LEAST_PER_JOB, math.ceil((measured.peak - measured.base) / max(1, measured.jobs)))
+    return max(LEAST_PER_JOB, math.ceil((measured.peak - measured.base) / (measured.jobs or 1)))
 
 
 def fitting(measured: Measured) -> int | None:
@@ -68,13 +69,15 @@ def fitting(measured: Measured) -> int | None:
 def concurrency(current: int, wanted: int | None, measured: Measured) -> Concurrency:
     """The operator's number, or the present one, lowered to what fits.
 
-    It is never raised by itself: more jobs at once is a wish (of the provider's limits too), not a setting.
+    It is never raised by itself: more jobs at once is a wish (of the provider's limits too), not a setting. Nor is it
+    raised for a worker that is there and was not measured: what had to be lowered would come back with each restart.
     """
     each, fits = per_job(measured), fitting(measured)
     target = wanted if wanted is not None else current
     size = units.human_size
     if each is None or fits is None:
-        reason = f"no job has been measured yet ({measured.source}), so {target} at once it stays"
+        target = target if measured.jobs is None else min(target, current)
+        reason = f"no job has been measured yet ({measured.source}): {target} at once until then"
         return Concurrency(current, wanted, target, None, None, reason)
     figures = (
         f"a job takes up to {size(each)} ({measured.source}), the worker {size(measured.base)} at rest, and it may "

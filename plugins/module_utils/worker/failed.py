@@ -7,13 +7,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.smallhost.headroom.plugins.module_utils.worker.jobs import Keys, ended_at, failed_queues
+from ansible_collections.smallhost.headroom.plugins.module_utils.redis.server import RedisError
+from ansible_collections.smallhost.headroom.plugins.module_utils.worker.jobs import Keys, failed_queues, time_of
 
 _PAGE = 500
+# What is over, of all that stands among the failed jobs: a job that was queued again under its id stands there, too.
+_OVER = ("failed", "stopped")
+# After the status, what says when it ended: where its worker was killed, nothing but its last heartbeat (rq 1.15 and
+# 3.0, job.py). The score less RQ's own time to live would say so only once, as the score is what is changed here.
+_FIELDS = ("status", "ended_at", "last_heartbeat", "started_at", "enqueued_at", "created_at")
+
+# A job may be queued again at any moment: it is touched as it was looked at, or not at all. By a script, as RQ does it,
+# and not by MULTI: a server that is full refuses whatever stands in there, and dropping jobs is what makes room.
+# KEYS: the registry, the job, what else is the job's. ARGV: its id, when it is to go or 0 for now, values of _FIELDS.
+_UNLESS_CHANGED = f"""
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+for index, value in ipairs(redis.call('HMGET', KEYS[2], '{"', '".join(_FIELDS)}')) do
+  if (value or '') ~= ARGV[2 + index] then return 0 end
+end
+if ARGV[2] == '0' then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  redis.call('DEL', unpack(KEYS, 2))
+else
+  redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+  for index = 2, #KEYS do redis.call('EXPIREAT', KEYS[index], ARGV[2]) end
+end
+return 1
+"""
 
 
 @dataclass
@@ -25,12 +49,16 @@ class Pile:
     shortened: int = 0
 
 
-def due(ended: float | None, kept_until: float, keep_seconds: float) -> float | None:
-    """When the job is to go (seconds since the epoch), None where it goes early enough already, or never ended."""
-    if ended is None:
+def due(status: str | None, times: Iterable[str | None], kept_until: float, keep_seconds: float) -> int | None:
+    """When the job is to go (seconds since the epoch): so long after the first of its `times` that is known.
+
+    None where it is not over, or goes early enough already. `kept_until` is its score: below 0 it is kept for ever.
+    """
+    ended = next((found for found in map(time_of, times) if found is not None), None)
+    if status not in _OVER or ended is None:
         return None
     wanted = math.floor(ended + keep_seconds)
-    return wanted if wanted < math.floor(kept_until) else None
+    return wanted if kept_until < 0 or wanted + 1 <= kept_until else None
 
 
 def shorten(server: Keys, keep_seconds: float, now: float, check_mode: bool) -> Pile:
@@ -39,9 +67,10 @@ def shorten(server: Keys, keep_seconds: float, now: float, check_mode: bool) -> 
     for database in sorted(server.keyspace()):
         server.run("SELECT", database)
         for registry in failed_queues(server):
-            jobs = [(str(job), float(score)) for page in _pages(server, registry) for job, score in page]
-            if jobs:
-                name = registry[len("rq:failed:") :]
+            name = registry[len("rq:failed:") :]
+            # All pages before the first job goes, which would let those of the next page move up.
+            for page in list(_pages(server, registry)):
+                jobs = [(str(job), float(score)) for job, score in page]
                 pile.queues[name] = pile.queues.get(name, 0) + len(jobs)
                 _shorten(server, registry, jobs, keep_seconds, now, check_mode, pile)
     server.run("SELECT", 0)
@@ -69,20 +98,20 @@ def _shorten(
     check_mode: bool,
     pile: Pile,
 ) -> None:
-    ends = server.run_all([("HGET", f"rq:job:{job}", "ended_at") for job, _score in jobs])
-    commands: list[tuple[Any, ...]] = []
-    for (job, score), end in zip(jobs, ends):
-        wanted = due(ended_at(end), score, keep_seconds)
-        if wanted is None:
-            continue
-        keys = (f"rq:job:{job}", f"rq:results:{job}")
-        if wanted <= now:
-            pile.dropped += 1
-            commands += [("ZREM", registry, job), ("DEL", *keys, f"rq:job:{job}:dependents")]
+    found = server.run_all([("HMGET", f"rq:job:{job}", *_FIELDS) for job, _score in jobs])
+    changes: list[tuple[int, tuple[Any, ...]]] = []
+    for (job, score), values in zip(jobs, found):
+        when = None if isinstance(values, Exception) else due(values[0], values[1:], score, keep_seconds)
+        if when is not None:
+            when = 0 if when <= now else when
+            keys = (f"rq:job:{job}", f"rq:job:{job}:dependents", f"rq:job:{job}:dependencies", f"rq:results:{job}")
+            seen = [value or "" for value in values]
+            changes.append((when, ("EVAL", _UNLESS_CHANGED, 5, registry, *keys, job, when, *seen)))
+    answers = [1] * len(changes) if check_mode else server.run_all([script for _when, script in changes])
+    for (when, _script), answer in zip(changes, answers):
+        if isinstance(answer, Exception):
+            raise RedisError(f"a failed job could not be dropped or given a shorter life: {answer}") from answer
+        if when:
+            pile.shortened += answer
         else:
-            pile.shortened += 1
-            commands += [("ZADD", registry, wanted, job), *(("EXPIREAT", key, int(wanted)) for key in keys)]
-    if commands and not check_mode:
-        failures = [answer for answer in server.run_all(commands) if isinstance(answer, Exception)]
-        if failures:
-            raise failures[0]
+            pile.dropped += answer

@@ -101,7 +101,7 @@ def _seconds(text: Any) -> float | None:
 # Failed jobs
 
 
-def ended_at(text: Any) -> float | None:
+def time_of(text: Any) -> float | None:
     """RQ's time of day (UTC, with or without fractions) in seconds since the epoch; None where there is none."""
     for form in ("%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%dT%H:%M:%SZ"):
         with contextlib.suppress(TypeError, ValueError):

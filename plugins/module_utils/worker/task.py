@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -80,7 +81,7 @@ def _look(
     flags: list[dict[str, Any]] = []
     chosen = None
     if line and worker:
-        chosen = _concurrency(task, wanted, worker, line, config, mine)
+        chosen = _concurrency(task, wanted, worker, line, config, containers)
         flags = _flags(wanted, worker, line, chosen, config, notes)
         notes += _remarks(worker, mine)
     else:
@@ -128,35 +129,57 @@ def _concurrency(
     worker: Worker,
     line: CommandLine,
     config: Mapping[str, Any],
-    mine: list[Container],
+    containers: list[Container],
 ) -> decide.Concurrency:
-    current = parallel_jobs(worker, line, lambda: len(os.sched_getaffinity(0)))
-    return decide.concurrency(current, wanted["workers"], _measured(task, wanted["name"], config, mine, current))
+    mine = [entry for entry in containers if entry.service == wanted["name"]]
+    measured = _measured(task, wanted["name"], config, mine)
+    return decide.concurrency(_parallel(worker, line), wanted["workers"], measured)
 
 
-def _measured(
-    task: ProjectTask, name: str, config: Mapping[str, Any], mine: list[Container], current: int
-) -> decide.Measured:
-    """From recorded samples where there are enough, else from the kernel's peak of the running containers."""
-    uses = [use for use in (entry.memory() for entry in mine) if use]
+def _parallel(worker: Worker, line: CommandLine) -> int:
+    return parallel_jobs(worker, line, lambda: len(os.sched_getaffinity(0)))
+
+
+def _measured(task: ProjectTask, name: str, config: Mapping[str, Any], containers: list[Container]) -> decide.Measured:
+    """What the running containers needed for the jobs that they were started with: those in the file come next.
+
+    From recorded samples where there are enough, else from the kernel's peak where it is of some hours.
+    """
+    running = [entry for entry in containers if entry.running]
+    uses = [use for use in (entry.memory() for entry in running) if use]
     limit = limits.effective(config)["memory"]
     base = max((sizing.in_use(use) for use in uses), default=0)
     room = int(limit) if limit else cgroup.host_memory().available + base
-    past = _recorded(task, name)
+    jobs = min((_started_with(entry) for entry in containers), default=None)
+    if not running or not jobs:
+        why = "it does not say how many it runs at once" if running else "it does not run"
+        return decide.Measured(base, None, room, jobs, why)
+    since = max(entry.started for entry in running)
+    past = _recorded(task, name, since)
     if past:
-        return decide.Measured(min(base, int(past.in_use.p50)), int(past.in_use.maximum), room, current, "recorded")
+        return decide.Measured(min(base, int(past.in_use.p50)), int(past.in_use.maximum), room, jobs, "recorded")
     peaks = [use.peak for use in uses if use.peak and not (use.limit and use.peak > use.limit * _AT_LIMIT)]
-    if not peaks or max(peaks) <= base:
-        return decide.Measured(base, None, room, current, "neither recorded samples nor a peak below the limit")
-    return decide.Measured(base, max(peaks), room, current, "the kernel's peak, page cache included")
+    if not peaks or max(peaks) <= base or time.time() - since < sizing.SHORTEST_SECONDS:
+        why = "too few recorded samples since it was started, and no peak of some hours below the limit"
+        return decide.Measured(base, None, room, jobs, why)
+    return decide.Measured(base, max(peaks), room, jobs, "the kernel's peak, page cache included")
 
 
-def _recorded(task: ProjectTask, name: str) -> history.ServiceHistory | None:
+def _started_with(container: Container) -> int:
+    """How many jobs at once a container was made with; 0 where its command line does not say."""
+    try:
+        line = CommandLine.parse(container.argv)
+    except CommandError:
+        return 0
+    return _parallel(WORKERS[line.program], line) if line.program in WORKERS else 0
+
+
+def _recorded(task: ProjectTask, name: str, since: float) -> history.ServiceHistory | None:
     folder = task.params["history"]
     if not folder:
         return None
     try:
-        past = history.services(history.read(folder), task.project.name).get(name)
+        past = history.services(history.read(folder, since), task.project.name).get(name)
     except history.HistoryError:
         return None
     return past if past and past.samples >= sizing.FEWEST_SAMPLES else None
@@ -172,17 +195,18 @@ def _flags(
 ) -> list[dict[str, Any]]:
     """The flags to set. Raises ValueError where recycling would end the worker for good."""
     found: list[dict[str, Any]] = []
-    if chosen.chosen != chosen.current:
-        if worker.concurrency:
-            found.append(_flag(worker.concurrency, _processes(worker, line, chosen.chosen, notes)))
-        else:
-            notes.append(
-                f"{worker.name} has no flag for the number of jobs at once, so {chosen.current} it stays: start it as "
-                "often as wanted, or as `rq worker-pool`"
-                if worker.name == "rq worker"
-                else f"{worker.name} takes the number of jobs at once from the application's own settings: "
-                f"{chosen.chosen} would be right there, and not {chosen.current}"
-            )
+    if worker.name == "rq worker" and chosen.wanted not in (None, chosen.current):
+        notes.append(
+            f"{worker.name} has no flag for the number of jobs at once, so {chosen.current} it stays: start it as "
+            "often as wanted, or as `rq worker-pool`"
+        )
+    elif chosen.chosen != chosen.current and worker.concurrency:
+        found.append(_flag(worker.concurrency, _processes(worker, line, chosen.chosen, notes)))
+    elif chosen.chosen != chosen.current:
+        notes.append(
+            f"{worker.name} takes the number of jobs at once from the application's own settings: "
+            f"{chosen.chosen} would be right there, and not {chosen.current}"
+        )
     found += _recycling(wanted["name"], wanted["recycle_after"], worker, line, config, notes)
     if wanted["result_ttl"] is not None:
         if worker.result_ttl:

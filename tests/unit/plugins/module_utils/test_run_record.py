@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.smallhost.headroom.plugins.module_utils import run_record
 from ansible_collections.smallhost.headroom.plugins.module_utils.run_record import RunError, RunFile
+from ansible_collections.smallhost.headroom.plugins.modules import rollout_record
 
 NOW = 1_795_344_000.0
 
@@ -37,6 +38,28 @@ def test_killed_or_silent_run_is_closed_and_replaced(later, abandoned):
     runs = run_record.begin([], run("a"), NOW, [])
     runs = run_record.begin(runs, run("b"), NOW + later, abandoned)
     assert [entry["outcome"] for entry in runs] == ["interrupted", None]
+
+
+def test_run_that_said_how_long_it_waits_is_at_work_until_then():
+    runs = run_record.begin([], {**run("a"), "quiet_for": 900}, NOW, [])
+    late = run_record.SILENCE_SECONDS + 100
+    with pytest.raises(RunError, match="is measuring"):
+        run_record.begin(runs, run("b"), NOW + late, [])
+    runs = run_record.advance(runs, "a", NOW + late, {"phase": "guarding", "quiet_for": 3600})
+    with pytest.raises(RunError, match="is guarding"):
+        run_record.begin(runs, run("b"), NOW + late + 3600 + 60, [])
+    runs = run_record.advance(runs, "a", NOW + late + 3700, {"phase": "undoing", "quiet_for": 0})
+    runs = run_record.begin(runs, run("b"), NOW + late + 3700 + run_record.SILENCE_SECONDS, [])
+    assert [entry["outcome"] for entry in runs] == ["interrupted", None]
+
+
+def test_a_phase_that_waits_for_nothing_takes_back_what_the_one_before_said():
+    params = {"run_id": "a", "begin": True, "abandoned": [], "details": {}, "quiet_for": 60, "phase": None}
+    params.update(outcome=None, stage="stage1_quick_wins", action="present", controller="admin on laptop")
+    runs = rollout_record.updated(params, [], NOW)
+    assert run_record.unfinished(runs)["quiet_for"] == 60
+    runs = rollout_record.updated({**params, "begin": False, "phase": "applying", "quiet_for": 0}, runs, NOW)
+    assert run_record.unfinished(runs)["quiet_for"] == 0
 
 
 def test_run_that_begins_again_is_one_run():

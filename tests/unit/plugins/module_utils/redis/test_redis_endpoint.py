@@ -61,7 +61,11 @@ NONE = (None, None, "no password")
         (inspected(), [NONE]),
         (inspected(cmd=("redis-server", "--requirepass", "pw")), [(None, "pw", "the server's requirepass"), NONE]),
         (inspected(cmd=("sh", "-c", 'exec redis-server --requirepass "$REDIS_PASSWORD"'), env=("REDIS_PASSWORD=pw",)),
-         [(None, "pw", "the server's requirepass"), (None, "pw", "the environment's REDIS_PASSWORD"), NONE]),
+         [(None, "pw", "the server's requirepass"), (None, "$REDIS_PASSWORD", "the server's requirepass"),
+          (None, "pw", "the environment's REDIS_PASSWORD"), NONE]),
+        (inspected(cmd=("redis-server", "--requirepass", "p$w9")), [(None, "p$w9", "the server's requirepass"), NONE]),
+        (inspected(cmd=("redis-server", "--requirepass", "a$$b")), [(None, "a$$b", "the server's requirepass"), NONE]),
+        (inspected(cmd=("--user", "app", "on", ">x$y", "~*")), [("app", "x$y", "the ACL user app"), NONE]),
         (inspected(cmd=("--user", "app", "on", ">pw", "~*")), [("app", "pw", "the ACL user app"), NONE]),
         (inspected(env=("REDIS_PASSWORD=pw", "REDIS_USERNAME=app")),
          [("app", "pw", "the environment's REDIS_PASSWORD"), (None, "pw", "the environment's REDIS_PASSWORD"), NONE]),
@@ -70,6 +74,12 @@ NONE = (None, None, "no password")
 )  # fmt: skip
 def test_how_to_log_in(data, expected):
     assert passwords(data) == expected
+
+
+def test_a_dollar_in_a_file_is_a_letter():
+    around = Surroundings(conf={"requirepass": [["pa$HOME"]]}, environment={"HOME": "/root"})
+    assert around.last("requirepass") == ["pa$HOME"]
+    assert [login.password for login in redis_endpoint.logins(inspected(), around)] == ["pa$HOME", None]
 
 
 def test_a_secret_s_file_is_read_on_the_host(tmp_path):
@@ -86,6 +96,13 @@ def test_no_password_in_any_representation():
     logins = redis_endpoint.logins(data, around)
     assert logins[0].password == "hush"
     assert "hush" not in repr(logins) + repr(around) + str(redis_endpoint.endpoints(data, around, {"x": "hush"}))
+
+
+def test_a_password_is_kept_out_of_the_output_however_it_is_meant():
+    """But not what would be left of it without a variable that nobody has set: a letter or two are no password."""
+    cmd = ("redis-server", "--requirepass", "x$HUSH", "--masterauth", "p$nobody")
+    around = redis_place.surroundings(inspected(cmd=cmd, env=("HUSH=hush",)))
+    assert redis_place.Place("_redis", "r", [], [], around).secrets() == {"x$HUSH", "xhush", "p$nobody"}
 
 
 def test_every_user_s_password_is_kept_out_of_the_output():

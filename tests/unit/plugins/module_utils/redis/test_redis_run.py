@@ -44,6 +44,7 @@ class Client:
         }
         self.parameters.update({name.replace("_", "-"): value for name, value in parameters.items()})
         self.sets = []
+        self.rewritten = None  # the parameters in its file; None while it cannot write that
 
     def info(self):
         return {"redis_version": self.version, "maxmemory_policy": self.parameters["maxmemory-policy"]}
@@ -53,6 +54,9 @@ class Client:
         if what == "GET":
             assert len(words) == 1 or self.version >= "7", "one name in one call"
             return [word for name in words for word in (name, self.parameters[name]) if name in self.parameters]
+        if what == "REWRITE" and self.rewritten is not None:
+            self.rewritten = dict(self.parameters)
+            return "OK"
         if what == "REWRITE":
             raise redis.ResponseError("Rewriting config file: Device or resource busy")
         assert what == "SET"
@@ -67,12 +71,12 @@ class Client:
 
 @pytest.fixture
 def task(tmp_path):
-    """A run on a client: task(client, **params)."""
+    """A run on a client: task(client, **params). `key` is the server's own in the journal."""
 
-    def make(client, check_mode=False, **params):
+    def make(client, check_mode=False, key="127.0.0.1:6379", **params):
         given = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
         given.update(memory_limit="1G", **params)
-        place = redis_place.Place("_redis", "127.0.0.1:6379", [Endpoint()], [Login()])
+        place = redis_place.Place("_redis", key, [Endpoint()], [Login()])
         journal = Journal("_redis", str(tmp_path)).read_only()
         (tmp_path / "_redis").mkdir(exist_ok=True)
         return redis_run.Task(given, check_mode, OWNER, place, Server(client, Endpoint(), Login()), journal)
@@ -148,12 +152,63 @@ def test_values_that_cannot_be_put_back_are_said_and_remembered(task, monkeypatc
     assert len(one.journal.owned(OWNER)) == 2
 
 
-def test_check_mode_names_the_file_that_the_server_will_rewrite(task, monkeypatch):
+@pytest.fixture
+def out_of_reach(monkeypatch):
+    """The server has a file, and it is not on this host."""
     monkeypatch.setattr(Server, "config_file", "/etc/redis/redis.conf")
     monkeypatch.setattr(redis_place, "conf_on_this_host", lambda *_words: None)
+
+
+def test_check_mode_names_the_file_that_the_server_will_rewrite(task, out_of_reach):
     assert redis_run.present(task(Client(), check_mode=True, **BOUND))["files_changed"] == ["/etc/redis/redis.conf"]
     same = Client(maxmemory=str(96 * MB), maxmemory_policy="noeviction")
     assert redis_run.present(task(same, check_mode=True, **BOUND))["files_changed"] == []
+
+
+def test_values_that_do_not_last_are_said_at_each_run_until_they_do(task, out_of_reach):
+    client, before = Client(), dict(Client().parameters)
+    for changed in (True, False):
+        one = task(client, **BOUND)
+        result = redis_run.present(one)
+        assert (result["changed"], result["persisted_via"]) == (changed, "none")
+        assert [word for word in one.warnings if "hold until this Redis is started again" in word]
+    client.rewritten = {}
+    one = task(client, **BOUND)
+    result = redis_run.present(one)
+    assert (result["changed"], result["persisted_via"], one.warnings) == (False, "rewrite", [])
+    assert client.rewritten == client.parameters
+    redis_run.absent(task(client))
+    assert client.rewritten == before
+
+
+@pytest.mark.parametrize("persist", ["auto", "rewrite"])
+def test_values_that_somebody_has_set_by_hand_are_made_to_last(task, out_of_reach, persist):
+    client = Client(maxmemory=str(96 * MB), maxmemory_policy="noeviction")
+    redis_run.present(task(client, check_mode=True, persist=persist, **BOUND))
+    if persist == "rewrite":
+        with pytest.raises(RedisError, match="Device or resource busy"):
+            redis_run.present(task(client, persist=persist, **BOUND))
+    client.rewritten = {}
+    result = redis_run.present(task(client, persist=persist, **BOUND))
+    assert (result["changed"], result["files_changed"], result["persisted_via"]) == (False, [], "rewrite")
+    assert client.rewritten == client.parameters
+
+
+def test_the_undo_of_one_server_leaves_the_file_of_another(task, tmp_path, monkeypatch):
+    """Both are filed under one owner in one journal: servers outside of projects, and those of one project."""
+    monkeypatch.setattr(Server, "config_file", "/etc/redis.conf")
+    monkeypatch.setattr(redis_place, "conf_on_this_host", lambda place, *_words: (str(tmp_path / place.key), False))
+    clients = {name: Client() for name in ("one.conf", "two.conf")}
+    for name, client in clients.items():
+        (tmp_path / name).write_text("maxmemory 512mb\nmaxmemory-policy allkeys-lru\n")
+        redis_run.present(task(client, key=name, **BOUND))
+    result = redis_run.absent(task(clients["one.conf"], key="one.conf"))
+    assert result["files_changed"] == [str(tmp_path / "one.conf")]
+    assert (tmp_path / "one.conf").read_text() == "maxmemory 512mb\nmaxmemory-policy allkeys-lru\n"
+    assert (tmp_path / "two.conf").read_text() == "maxmemory 96mb\nmaxmemory-policy noeviction\n"
+    last = task(clients["two.conf"], key="two.conf")
+    assert redis_run.absent(last)["files_changed"] == [str(tmp_path / "two.conf")]
+    assert last.journal.owned(OWNER) == {} and last.journal.files(OWNER) == []
 
 
 def test_a_password_among_the_settings_is_in_no_output(task):
@@ -165,6 +220,16 @@ def test_a_password_among_the_settings_is_in_no_output(task):
     undone = redis_run.absent(task(client))
     assert client.parameters["requirepass"] == "hush-old"
     assert "hush" not in str(undone)
+
+
+@pytest.mark.parametrize("password", [None, "before"])
+def test_a_password_that_the_task_has_set_itself_lets_it_in_again(task, password):
+    settings = [{"name": "timeout", "value": 300}, {"name": "RequirePass", "value": 12345}]
+    params = task(Client(), settings=settings, password=password).params
+    found = [login.password for login in redis_place.find(params).logins]
+    assert found == [password, "12345", None]
+    assert "12345" in redis_place.find(params).secrets()
+    assert [login.password for login in redis_place.find({**params, "settings": []}).logins] == [password]
 
 
 COMPOSE = "services:\n  redis:\n    image: redis:7\n    command: redis-server --maxmemory 512mb\n"

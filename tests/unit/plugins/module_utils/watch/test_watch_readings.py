@@ -71,7 +71,7 @@ def test_network_of_a_container(tmp_path):
 
 
 def test_container_reading():
-    now = readings.started("2026-11-22T13:29:20Z")
+    now = container(state={"StartedAt": "2026-11-22T13:29:20Z"}).started
     found = readings.container_reading(container(), False, now)
     assert (found["service"], found["state"], found["restarts"], found["policy"]) == (
         "api",
@@ -95,7 +95,7 @@ def test_one_shots():
     [("1970-01-01T00:01:00.5Z", 60.0), ("0001-01-01T00:00:00Z", -62135596800.0), ("", 0.0), ("soon", 0.0)],
 )
 def test_started(text, seconds):
-    assert readings.started(text) == seconds
+    assert container(state={"StartedAt": text}).started == seconds
 
 
 def test_event():
@@ -107,6 +107,16 @@ def test_event():
     assert readings.event(raw, 1.0) == died
     oom = {**raw, "Action": "oom", "Actor": {"ID": "6" * 64, "Attributes": {}}}
     assert readings.event(oom, 1.0) == {**died, "action": "oom", "service": "", "exit_code": None}
+
+
+@pytest.mark.parametrize("value", [{"count": 5}, "count=5", {"count": "5"}, "count=5,other=1"])
+def test_errors_of_a_redis_by_any_version_of_its_client(value):
+    class Empty:
+        def run_all(self, commands):
+            return [None for _command in commands]
+
+    info = {"errorstat_MISCONF": value, "redis_version": "7.0.15"}
+    assert readings.redis_reading(Empty(), info, "redis", "queue")["errors"] == {"MISCONF": 5}
 
 
 def test_host_reading(tmp_path):
