@@ -14,6 +14,7 @@ import os
 import ssl
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -92,7 +93,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "unknown": (403, "NONE"),
             "nobody": (502, None),
             "move": (307, "MISS"),
+            "slow": (200, "MISS"),
+            "busy": (503 if len(server.seen) < 3 else 200, "BYPASS"),
         }[server.mode]
+        if server.mode == "slow":
+            time.sleep(1)
         moved = server.mode == "move" and not self.path.endswith("/moved")
         answer = json.dumps({"from": server.name, "path": self.path}).encode()
         self.send_response(status if server.mode != "move" or moved else 200)
@@ -172,20 +177,42 @@ def gateway():
 
 
 @pytest.fixture
-def application(certificate, gateway):
-    """Run the application with the shim and return what it says; `redirect` is the setting, None for no shim."""
+def start(certificate, gateway):
+    """Run Python with the shim; `redirect` is the setting."""
 
-    def run(client, redirect="", python=sys.executable, **order):
+    def run(*arguments, redirect="", **more):
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        environment.update(PYTHONPATH=str(PACKAGES), SSL_CERT_FILE=f"{certificate}.crt")
-        environment.update(order.pop("environment", {}), REQUESTS_CA_BUNDLE=f"{certificate}.crt")
+        environment.update(PYTHONPATH=f"{PACKAGES}:{APPLICATION.parent}", SSL_CERT_FILE=f"{certificate}.crt")
+        environment.update(more, REQUESTS_CA_BUNDLE=f"{certificate}.crt", PYTHONDONTWRITEBYTECODE="1")
         port = gateway.server_address[1]
         environment["HEADROOM_REDIRECT"] = redirect or f"http://127.0.0.1:{port}=provider.test,more.test"
         done = subprocess.run(
-            [python, str(APPLICATION), json.dumps({"client": client, "url": URL, **order})],
-            env=environment, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
         assert done.returncode == 0, done.stderr
-        return {**json.loads(done.stdout), "stderr": done.stderr}
+        return done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def application(start):
+    """Make an order's calls with a client, and return what the application says."""
+
+    def run(client, redirect="", environment=None, **order):
+        order = json.dumps({"client": client, "url": URL, **order})
+        said, errors = start(str(APPLICATION), order, redirect=redirect, **(environment or {}))
+        return {**json.loads(said), "stderr": errors}
+
+    return run
+
+
+@pytest.fixture
+def program(start):
+    """Run a program of an application's own, with `URL` and the provider's address known to it."""
+
+    def run(code, **environment):
+        known = f"import application\nURL = {URL!r}\n"
+        return start("-c", known + textwrap.dedent(code), **environment)
 
     return run

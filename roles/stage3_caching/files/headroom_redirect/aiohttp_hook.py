@@ -46,7 +46,7 @@ def _hook_connector(aiohttp: Any, route: Route) -> None:
         call, url = _call.get(), req.url
         if call is not None:
             call.redirected = False
-        if call is None or req.proxy or not route.takes(url.scheme, url.raw_host or "", url.port):
+        if call is None or _elsewhere(aiohttp, self, req) or not route.takes(url.scheme, url.raw_host or "", url.port):
             return await direct(self, req, traces, timeout)
         # The request writes its path from this URL; the answer is made with the one that the application named.
         req.url = type(url)(route.gateway + route.path(url.raw_host, url.raw_path_qs), encoded=True)
@@ -60,6 +60,12 @@ def _hook_connector(aiohttp: Any, route: Route) -> None:
         return connection
 
     aiohttp.TCPConnector.connect = connect
+
+
+def _elsewhere(aiohttp: Any, connector: Any, req: Any) -> bool:
+    """Tell whether the request leads through a proxy: its own, or a SOCKS connector's, which connects in its own way."""
+    name = "_wrap_create_connection"
+    return bool(req.proxy) or getattr(type(connector), name, None) is not getattr(aiohttp.TCPConnector, name, None)
 
 
 def _short(timeout: Any) -> Any:
