@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 SESSION = """
 import aiohttp, asyncio
 
@@ -37,3 +39,20 @@ asyncio.run(main())
 """
     )
     assert (said.splitlines(), errors) == (["200 provider", "200 gateway"], "")
+
+
+@pytest.mark.parametrize(
+    ("mode", "answer"),
+    [
+        ("nobody", "200 provider"),
+        ("unreachable", "200 provider"),
+        ("unknown", "200 provider"),
+        ("decision", "ClientResponseError 429"),
+        ("failure", "ClientResponseError 502"),
+    ],
+)
+def test_an_answer_that_is_raised_is_judged_too(program, gateway, provider, mode, answer):
+    gateway.mode = mode
+    said, _errors = program(SESSION + "asyncio.run(calls(raise_for_status=True))")
+    assert said.splitlines() == [answer]
+    assert len(provider.seen) == ("provider" in answer)

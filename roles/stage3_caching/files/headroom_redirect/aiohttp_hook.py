@@ -83,11 +83,21 @@ def _hook_session(aiohttp: Any, route: Route) -> None:
     async def _request(self: Any, method: str, str_or_url: Any, **options: Any) -> Any:
         call = _Call()
         token = _call.set(call)
+
+        def stands(answer: Any) -> bool:
+            if not (call.redirected and _has_body(options)) or answer.headers is None:
+                return True
+            return route.answered(answer.status, answer.headers)
+
         try:
             response = await direct(self, method, str_or_url, **options)
-            if not (call.redirected and _has_body(options)) or route.answered(response.status, response.headers):
+            if stands(response):
                 return response
             response.close()
+        except aiohttp.ClientResponseError as error:
+            # With `raise_for_status` an answer comes as this; what comes without headers is about something else.
+            if stands(error):
+                raise
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             # Of a connector's own errors none is about the gateway: those have been dealt with.
             if not call.redirected or isinstance(error, aiohttp.ClientConnectorError) or not _has_body(options):
