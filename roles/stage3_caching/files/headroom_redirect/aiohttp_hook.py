@@ -53,7 +53,11 @@ def _hook_connector(aiohttp: Any, route: Route) -> None:
         try:
             connection = await direct(self, req, traces, _short(timeout))
         except (aiohttp.ClientConnectorError, OSError, Late) as error:
+            # Then the time went by in the application's own pool: an attempt to connect would have left a place in it.
+            waited = isinstance(error, Late) and self._available_connections(req.connection_key) <= 0
             req.url = url
+            if waited:
+                raise
             route.failed(repr(error))
             return await direct(self, req, traces, timeout)
         call.redirected = True
