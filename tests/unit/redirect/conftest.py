@@ -107,7 +107,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "/v1/moved")
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
-        self.wfile.write(answer)
+        with contextlib.suppress(ConnectionError):  # an application that has gone
+            self.wfile.write(answer)
 
     def _stream(self, server: Server) -> None:
         self.send_response(200)

@@ -106,6 +106,9 @@ def _hook_session(aiohttp: Any, route: Route) -> None:
             # Of a connector's own errors none is about the gateway: those have been dealt with.
             if not call.redirected or isinstance(error, aiohttp.ClientConnectorError) or not _has_body(options):
                 raise
+            # A session that is closed while its call waits ends it in the same ones: nobody wants it made again.
+            if self.closed:
+                raise
             route.failed(repr(error))
         finally:
             _call.reset(token)
