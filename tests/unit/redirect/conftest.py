@@ -47,7 +47,7 @@ class Server(http.server.ThreadingHTTPServer):
     """Answers with its name; `mode` says how. Connections are kept alive, as providers keep them.
 
     With `events` it answers with these, as a stream, hangs up where it comes to None, and where it comes to 0 says no
-    more; `mark` is its X-Cache.
+    more; `mark` is its X-Cache. `wait` is its Retry-After.
     """
 
     daemon_threads = True
@@ -55,6 +55,7 @@ class Server(http.server.ThreadingHTTPServer):
     mode = "answer"
     events: list[bytes | int | None] | None = None
     mark = "MISS"
+    wait: str | None = None
 
     def __init__(self, address: tuple[str, int], name: str) -> None:
         self.seen: list[Seen] = []
@@ -103,6 +104,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status if server.mode != "move" or moved else 200)
         if server.name == "gateway" and mark:
             self.send_header("X-Cache", mark)
+        if server.wait:
+            self.send_header("Retry-After", server.wait)
         if moved:
             self.send_header("Location", "/v1/moved")
         self.send_header("Content-Length", str(len(answer)))
