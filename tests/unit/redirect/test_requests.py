@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+ROLES = Path(__file__).parents[3] / "roles"
 CALL = """
 import requests
 from urllib3.util.retry import Retry
@@ -69,3 +72,15 @@ def test_what_is_none_of_the_provider_s_is_not_repeated(program, gateway, provid
     gateway.mode = mode
     said, _errors = program(CALL.format(retries=FORCED.format(5), data=""))
     assert (said, len(gateway.seen)) == ("200 provider True\n", 1)
+
+
+def test_a_call_without_a_timeout_has_that_of_stage_4(program, gateway, provider):
+    """Both shims as python_site starts them: the redirected call waits no longer than the feature `http` allows."""
+    gateway.mode = "slow"
+    files = [ROLES / role / "files" for role in ("python_site", "stage3_caching", "stage4_code")]
+    said, _errors = program(
+        CALL.format(retries="0", data=""),
+        HEADROOM_RUNTIME="http:read=0.3",
+        PYTHONPATH=":".join(map(str, [*files, Path(__file__).parent])),
+    )
+    assert (said, len(gateway.seen), provider.seen) == ("ReadTimeout\n", 1, [])

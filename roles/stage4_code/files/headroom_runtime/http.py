@@ -77,9 +77,10 @@ def _keep_http2_apart(transport: Any, make: Callable[..., Any]) -> None:
     transport.__init__ = __init__
 
 
-def limit_waiting(adapters: Any, connect: float, read: float, keep: float) -> None:
+def limit_waiting(requests: Any, connect: float, read: float, keep: float) -> None:
     """Give requests made without a timeout one."""
-    original = adapters.HTTPAdapter.send
+    adapter = requests.adapters.HTTPAdapter
+    original = adapter.send
 
     def send(
         self: Any,
@@ -93,7 +94,7 @@ def limit_waiting(adapters: Any, connect: float, read: float, keep: float) -> No
         return original(self, request, stream, (connect, read) if timeout is None else timeout, verify, cert, proxies)
 
     send.__doc__ = original.__doc__
-    adapters.HTTPAdapter.send = send
+    adapter.send = send
 
 
 def keep_connections(api: Any, connect: float, read: float, keep: float) -> None:
