@@ -62,8 +62,7 @@ def test_an_answer_that_is_raised_is_judged_too(program, gateway, provider, mode
 def test_waiting_for_the_application_s_own_pool_is_not_the_gateway_s_fault(program, gateway, provider, limit):
     gateway.mode = "slow"
     said, errors = program(
-        SESSION
-        + f"asyncio.run(calls(times=2, limits={ {limit: 1} }, timeout=aiohttp.ClientTimeout(connect=0.3)))"
+        SESSION + f"asyncio.run(calls(times=2, limits=dict({limit}=1), timeout=aiohttp.ClientTimeout(connect=0.3)))"
     )
     assert (said.splitlines(), errors) == (["ConnectionTimeoutError ", "200 gateway"], "")
     assert provider.seen == []

@@ -67,7 +67,7 @@ def _hook_connector(aiohttp: Any, route: Route) -> None:
 
 
 def _elsewhere(aiohttp: Any, connector: Any, req: Any) -> bool:
-    """Tell whether the request leads through a proxy: its own, or a SOCKS connector's, which connects in its own way."""
+    """Tell whether a proxy is in the way: the request's, or that of a connector which connects in its own way."""
     name = "_wrap_create_connection"
     return bool(req.proxy) or getattr(type(connector), name, None) is not getattr(aiohttp.TCPConnector, name, None)
 

@@ -56,7 +56,7 @@ def _continuation(delivered: Delivered) -> Continuation | None:
     return rest
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _class(httpx: Any) -> Any:
     """Make the class once for each library: one for each answer would be left to the garbage collector."""
 
@@ -108,7 +108,7 @@ def _class(httpx: Any) -> Any:
     return Stream
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _async_class(httpx: Any) -> Any:
     """Make the class once for each library: one for each answer would be left to the garbage collector."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Adapters:
-    """One adapter for the gateway in each process, without retries: those of the application's are about the provider."""
+    """One adapter for the gateway in each process, without retries: the application's are about the provider."""
 
     def __init__(self, make: Any) -> None:
         self._make = make

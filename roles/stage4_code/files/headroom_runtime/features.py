@@ -64,7 +64,7 @@ FEATURES = {
         {
             "httpx._transports.default": "share_contexts",
             "httpx2._transports.default": "share_contexts",
-            # The whole library, and not its module: stage 3's redirect, which must find the timeout set, has acted then.
+            # The library, not its module: stage 3's redirect, which must find the timeout set, has acted then.
             "requests": "limit_waiting",
             "requests.api": "keep_connections",
         },
