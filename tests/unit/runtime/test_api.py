@@ -207,6 +207,31 @@ def test_requests_errors_and_users_are_counted(application, tmp_path):
     assert len((tmp_path / "users/seen").read_bytes()) == 24
 
 
+def test_only_the_outermost_of_mounted_applications_compresses_and_counts(application, tmp_path):
+    pytest.importorskip("starlette")
+    said, errors = application(
+        f"api:counters={tmp_path}/api",
+        STARLETTE
+        + """
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.routing import Mount
+    from headroom_runtime import service_counters
+    class Envelope(BaseHTTPMiddleware):
+        async def dispatch(self, request, call_next):
+            answer = await call_next(request)
+            text = b"".join([part async for part in answer.body_iterator]).decode()
+            return PlainTextResponse("Envelope " + text)
+    outer = Application(routes=[Mount("/v1", app)])
+    outer.add_middleware(Envelope)
+    status, found, data = asyncio.run(get(outer, "/v1/large"))
+    print(status, found, gzip.decompress(data)[:12])
+    [one.flush() for one in service_counters._services.values()]
+    """,
+    )
+    assert (said, errors) == ("200 b'gzip' b'Envelope [0,'\n", "")
+    assert (tmp_path / "api").read_text().split()[1] == "0000000000000001.000"
+
+
 def test_an_error_inside_leaves_the_application_as_it_is(application):
     pytest.importorskip("starlette")
     said, errors = application(

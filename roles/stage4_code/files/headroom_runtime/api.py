@@ -7,6 +7,7 @@
 Compression. A FastAPI or Starlette response of at least `min_size` bytes is gzipped for clients that accept it, when it
 is whole in one piece and its type is text, JSON, XML, JavaScript or SVG. Left alone: event streams and all else that
 comes in pieces (files too), ranges, responses that are encoded already or say `no-transform`, and responses to HEAD.
+Of applications mounted in each other the outermost does it, and counts, so that its middleware sees what it always saw.
 The ETag becomes a weak one, and `Vary: Accept-Encoding` is added to what could have been compressed.
 
 Counters. With `counters=FILE`, requests to the API and updates of an aiogram bot are counted into that file as lines
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 COMPRESSIBLE = (b"text/", b"application/json", b"application/javascript", b"application/xml", b"image/svg+xml")
 BODILESS = (204, 205, 206, 304)
+SEEN = "headroom_runtime"
+"""In the scope of a request that the outermost of its applications has counted: others are mounted in that one."""
 
 
 def accepts_gzip(headers: Iterable[Header]) -> bool:
@@ -144,9 +147,10 @@ class Outermost:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI. Whatever goes wrong here before the application is called leaves the call to the application alone."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or SEEN in scope:
             await self.app(scope, receive, send)
             return
+        scope[SEEN] = True
         began = time.monotonic()
         status = [500]
 
