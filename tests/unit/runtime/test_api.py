@@ -46,6 +46,8 @@ def test_what_a_client_accepts(value, accepted):
         (200, [JSON, (b"content-range", b"bytes 0-1/2")], False),
         (200, [JSON, (b"content-encoding", b"br")], False),
         (200, [JSON, (b"cache-control", b"public, no-transform")], False),
+        (200, [JSON, (b"ETag", b'"x"')], False),
+        (200, [JSON, (b"ETag", b'W/"x"')], True),
     ],
 )
 def test_what_may_be_compressed(status, headers, allowed):
@@ -53,7 +55,7 @@ def test_what_may_be_compressed(status, headers, allowed):
 
 
 def test_headers_of_a_compressed_response():
-    headers = [JSON, (b"ETag", b'"x"'), (b"content-length", b"5000"), (b"Vary", b"Origin")]
+    headers = [JSON, (b"ETag", b'W/"x"'), (b"content-length", b"5000"), (b"Vary", b"Origin")]
     assert compressed_headers(varying(headers), 50) == [
         JSON, (b"ETag", b'W/"x"'), (b"Vary", b"Origin, Accept-Encoding"), (b"content-encoding", b"gzip"),
         (b"content-length", b"50"),
