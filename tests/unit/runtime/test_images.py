@@ -67,6 +67,30 @@ def test_a_picture_above_the_cap_says_so(application):
     assert errors == ""
 
 
+@pytest.mark.parametrize(
+    ("mode", "bytes_a_pixel"), [("1", 1), ("L", 1), ("P", 1), ("I;16", 2), ("LA", 4), ("RGB", 4), ("RGBA", 4)]
+)
+def test_a_picture_takes_what_its_mode_takes(application, mode, bytes_a_pixel):
+    pytest.importorskip("PIL")
+    said, errors = application(
+        "images:pixels=10000",
+        f"""
+    import io
+    from PIL import Image
+    for rows in (100 * 4 // {bytes_a_pixel}, 100 * 4 // {bytes_a_pixel} + 1):
+        stream = io.BytesIO()
+        Image.new({mode!r}, (100, rows)).save(stream, "PNG")
+        image = Image.open(stream)
+        try:
+            image.load()
+            print(image.mode)
+        except Image.DecompressionBombError:
+            print("refused")
+    """,
+    )
+    assert (said.splitlines(), errors) == ([mode, "refused"], "")
+
+
 OPERATIONS = """
     def saved(image):
         stream = io.BytesIO()
