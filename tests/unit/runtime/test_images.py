@@ -92,6 +92,7 @@ def test_a_picture_takes_what_its_mode_takes(application, mode, bytes_a_pixel):
 
 
 OPERATIONS = """
+    import copy, pickle
     def saved(image):
         stream = io.BytesIO()
         image.save(stream, "PNG")
@@ -114,6 +115,8 @@ OPERATIONS = """
         ("pixel", lambda image: (lambda one: (one.putpixel((1, 1), (1, 2, 3)), one)[1])(image.convert("RGB"))),
         ("twice", lambda image: (lambda one: (one.resize((50, 50)), one)[1])(image.convert("RGB"))),
         ("saved", lambda image: saved(image.convert("RGB"))),
+        ("pickled", lambda image: pickle.loads(pickle.dumps(image.convert("RGB")))),
+        ("copied deeply", lambda image: copy.deepcopy(image.convert("RGB"))),
         ("to CMYK", lambda image: image.convert("CMYK")),
         ("ratio", lambda image: (lambda one: one.resize((int(one.width * 0.999), one.height)))(image.convert("RGB"))),
     ]
@@ -126,7 +129,7 @@ def test_draft_gives_the_same_size_and_nearly_the_same_picture(application, tmp_
         PICTURE
         + OPERATIONS
         + """
-    import pickle, sys
+    import sys
     found = {}
     for mode in ("RGB", "L"):
         for progressive in (False, True):
@@ -157,6 +160,28 @@ def test_draft_gives_the_same_size_and_nearly_the_same_picture(application, tmp_
         else:
             mean = sum(abs(a - b) for a, b in zip(data, with_runtime[key][2])) / len(data)
             assert mean < 1.0, (key, mean)
+
+
+def test_threads_may_share_a_picture_that_is_not_decoded(application):
+    pytest.importorskip("PIL")
+    said, errors = application(
+        "images:draft=1",
+        PICTURE
+        + """
+    import threading
+    steps = [lambda image: image.crop((0, 0, 9, 9)), lambda image: image.resize((300, 200)), lambda image: image.load()]
+    def work(step, image, together):
+        together.wait()
+        step(image)
+        print("done")
+    for _ in range(5):
+        image, together = Image.open(picture()).convert("RGB"), threading.Barrier(6)
+        threads = [threading.Thread(target=work, args=(step, image, together)) for step in steps * 2]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+    """,
+    )
+    assert (said.count("done"), errors) == (30, "")
 
 
 def test_a_file_may_go_away_after_convert(application):
