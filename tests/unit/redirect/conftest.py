@@ -14,6 +14,7 @@ import os
 import ssl
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -46,7 +47,7 @@ class Server(http.server.ThreadingHTTPServer):
     """Answers with its name; `mode` says how. Connections are kept alive, as providers keep them.
 
     With `events` it answers with these, as a stream, hangs up where it comes to None, and where it comes to 0 says no
-    more; `mark` is its X-Cache.
+    more; `mark` is its X-Cache. `wait` is its Retry-After.
     """
 
     daemon_threads = True
@@ -54,6 +55,7 @@ class Server(http.server.ThreadingHTTPServer):
     mode = "answer"
     events: list[bytes | int | None] | None = None
     mark = "MISS"
+    wait: str | None = None
 
     def __init__(self, address: tuple[str, int], name: str) -> None:
         self.seen: list[Seen] = []
@@ -92,17 +94,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "unknown": (403, "NONE"),
             "nobody": (502, None),
             "move": (307, "MISS"),
+            "slow": (200, "MISS"),
+            "busy": (503 if len(server.seen) < 3 else 200, "BYPASS"),
         }[server.mode]
+        if server.mode == "slow":
+            time.sleep(1)
         moved = server.mode == "move" and not self.path.endswith("/moved")
         answer = json.dumps({"from": server.name, "path": self.path}).encode()
         self.send_response(status if server.mode != "move" or moved else 200)
         if server.name == "gateway" and mark:
             self.send_header("X-Cache", mark)
+        if server.wait:
+            self.send_header("Retry-After", server.wait)
         if moved:
             self.send_header("Location", "/v1/moved")
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
-        self.wfile.write(answer)
+        with contextlib.suppress(ConnectionError):  # an application that has gone
+            self.wfile.write(answer)
 
     def _stream(self, server: Server) -> None:
         self.send_response(200)
@@ -172,20 +181,42 @@ def gateway():
 
 
 @pytest.fixture
-def application(certificate, gateway):
-    """Run the application with the shim and return what it says; `redirect` is the setting, None for no shim."""
+def start(certificate, gateway):
+    """Run Python with the shim; `redirect` is the setting."""
 
-    def run(client, redirect="", python=sys.executable, **order):
+    def run(*arguments, redirect="", **more):
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        environment.update(PYTHONPATH=str(PACKAGES), SSL_CERT_FILE=f"{certificate}.crt")
-        environment.update(order.pop("environment", {}), REQUESTS_CA_BUNDLE=f"{certificate}.crt")
+        environment.update(PYTHONPATH=f"{PACKAGES}:{APPLICATION.parent}", SSL_CERT_FILE=f"{certificate}.crt")
+        environment.update(more, REQUESTS_CA_BUNDLE=f"{certificate}.crt", PYTHONDONTWRITEBYTECODE="1")
         port = gateway.server_address[1]
         environment["HEADROOM_REDIRECT"] = redirect or f"http://127.0.0.1:{port}=provider.test,more.test"
         done = subprocess.run(
-            [python, str(APPLICATION), json.dumps({"client": client, "url": URL, **order})],
-            env=environment, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
         assert done.returncode == 0, done.stderr
-        return {**json.loads(done.stdout), "stderr": done.stderr}
+        return done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def application(start):
+    """Make an order's calls with a client, and return what the application says."""
+
+    def run(client, redirect="", environment=None, **order):
+        order = json.dumps({"client": client, "url": URL, **order})
+        said, errors = start(str(APPLICATION), order, redirect=redirect, **(environment or {}))
+        return {**json.loads(said), "stderr": errors}
+
+    return run
+
+
+@pytest.fixture
+def program(start):
+    """Run a program of an application's own, with `URL` and the provider's address known to it."""
+
+    def run(code, **environment):
+        known = f"import application\nURL = {URL!r}\n"
+        return start("-c", known + textwrap.dedent(code), **environment)
 
     return run

@@ -177,3 +177,11 @@ def test_shim_loads_nothing_heavy():
     environment = {**os.environ, "PYTHONPATH": str(PACKAGES), "HEADROOM_REDIRECT": "http://gateway:80=a.test"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["__future__"]
+
+
+@pytest.mark.parametrize("module", sorted(file.stem for file in (PACKAGES / "headroom_redirect").glob("*.py")))
+def test_every_module_can_do_without_what_came_after_python_3_8(module):
+    name = f"headroom_redirect.{module}".replace(".__init__", "")
+    program = f"import functools; vars(functools).pop('cache', 0); import {name}"
+    environment = {name: value for name, value in os.environ.items() if name != "HEADROOM_REDIRECT"}
+    subprocess.run([sys.executable, "-c", program], env={**environment, "PYTHONPATH": str(PACKAGES)}, check=True)

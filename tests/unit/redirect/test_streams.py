@@ -139,6 +139,48 @@ def test_a_stream_that_the_application_closes_is_not_asked_for(ask, gateway, pro
     assert provider.seen == []
 
 
+def test_a_stream_whose_client_the_application_closes_is_not_asked_for(program, gateway, provider):
+    gateway.events, provider.events = [*stream(*WORDS)[:3], SILENCE], stream(*WORDS)
+    said, errors = program(
+        """
+        import asyncio, httpx
+        async def main():
+            client = httpx.AsyncClient()
+            async with client.stream("POST", URL) as response:
+                closing = asyncio.ensure_future(close_after(client))
+                try:
+                    async for _part in response.aiter_bytes():
+                        pass
+                except httpx.TransportError as error:
+                    print(type(error).__name__)
+                await closing
+        async def close_after(client):
+            await asyncio.sleep(0.5)
+            await client.aclose()
+        asyncio.run(main())
+        """
+    )
+    assert (said, errors, provider.seen) == ("ReadError\n", "", [])
+
+
+def test_a_stream_whose_client_is_closed_by_another_thread_is_not_asked_for(program, gateway, provider):
+    gateway.events, provider.events = [*stream(*WORDS)[:3], SILENCE], stream(*WORDS)
+    said, errors = program(
+        """
+        import httpx, threading
+        client = httpx.Client()
+        with client.stream("POST", URL) as response:
+            threading.Timer(0.5, client.close).start()
+            try:
+                for _part in response.iter_bytes():
+                    pass
+            except httpx.TransportError as error:
+                print(type(error).__name__)
+        """
+    )
+    assert (said, errors, provider.seen) == ("ReadError\n", "", [])
+
+
 @pytest.mark.parametrize("second", ["Hello", "Hello world"])
 def test_an_answer_that_had_ended_does_not_go_on(second):
     delivered = Delivered()

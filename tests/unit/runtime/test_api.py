@@ -46,6 +46,8 @@ def test_what_a_client_accepts(value, accepted):
         (200, [JSON, (b"content-range", b"bytes 0-1/2")], False),
         (200, [JSON, (b"content-encoding", b"br")], False),
         (200, [JSON, (b"cache-control", b"public, no-transform")], False),
+        (200, [JSON, (b"ETag", b'"x"')], False),
+        (200, [JSON, (b"ETag", b'W/"x"')], True),
     ],
 )
 def test_what_may_be_compressed(status, headers, allowed):
@@ -53,7 +55,7 @@ def test_what_may_be_compressed(status, headers, allowed):
 
 
 def test_headers_of_a_compressed_response():
-    headers = [JSON, (b"ETag", b'"x"'), (b"content-length", b"5000"), (b"Vary", b"Origin")]
+    headers = [JSON, (b"ETag", b'W/"x"'), (b"content-length", b"5000"), (b"Vary", b"Origin")]
     assert compressed_headers(varying(headers), 50) == [
         JSON, (b"ETag", b'W/"x"'), (b"Vary", b"Origin, Accept-Encoding"), (b"content-encoding", b"gzip"),
         (b"content-length", b"50"),
@@ -205,6 +207,31 @@ def test_requests_errors_and_users_are_counted(application, tmp_path):
     lines = dict(line.split() for line in (tmp_path / "api").read_text().splitlines())
     assert (float(lines["requests"]), float(lines["errors"])) == (5, 1)
     assert len((tmp_path / "users/seen").read_bytes()) == 24
+
+
+def test_only_the_outermost_of_mounted_applications_compresses_and_counts(application, tmp_path):
+    pytest.importorskip("starlette")
+    said, errors = application(
+        f"api:counters={tmp_path}/api",
+        STARLETTE
+        + """
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.routing import Mount
+    from headroom_runtime import service_counters
+    class Envelope(BaseHTTPMiddleware):
+        async def dispatch(self, request, call_next):
+            answer = await call_next(request)
+            text = b"".join([part async for part in answer.body_iterator]).decode()
+            return PlainTextResponse("Envelope " + text)
+    outer = Application(routes=[Mount("/v1", app)])
+    outer.add_middleware(Envelope)
+    status, found, data = asyncio.run(get(outer, "/v1/large"))
+    print(status, found, gzip.decompress(data)[:12])
+    [one.flush() for one in service_counters._services.values()]
+    """,
+    )
+    assert (said, errors) == ("200 b'gzip' b'Envelope [0,'\n", "")
+    assert (tmp_path / "api").read_text().split()[1] == "0000000000000001.000"
 
 
 def test_an_error_inside_leaves_the_application_as_it_is(application):

@@ -134,6 +134,31 @@ def test_calls_keep_their_connection_and_nothing_else(application):
     assert errors == ""
 
 
+def test_a_connection_that_is_idle_is_not_kept_for_calls_of_others(application):
+    pytest.importorskip("requests")
+    said, errors = application(
+        "http:keep=0.5",
+        SERVER
+        + """
+    import gc, requests
+    other, proxy = Server(("127.0.0.1", 0), Handler), Server(("127.0.0.1", 0), Handler)
+    for one in (other, proxy):
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+    def call_others():
+        requests.get(f"http://127.0.0.1:{other.server_port}")
+        requests.get("http://name.invalid", proxies={"http": f"http://127.0.0.1:{proxy.server_port}"})
+        print(other.connections, proxy.connections)
+    call_others()
+    for _ in range(12):
+        time.sleep(0.2)
+        requests.get(url)
+    call_others()
+    print(sum(type(one).__name__ == "LastingAdapter" for one in gc.get_objects()) <= 3)
+    """,
+    )
+    assert (said.splitlines(), errors) == (["1 1", "2 2", "True"], "")
+
+
 def test_a_server_that_closes_between_calls_is_no_error(application):
     pytest.importorskip("requests")
     said, _unused = application(

@@ -67,7 +67,32 @@ def test_a_picture_above_the_cap_says_so(application):
     assert errors == ""
 
 
+@pytest.mark.parametrize(
+    ("mode", "bytes_a_pixel"), [("1", 1), ("L", 1), ("P", 1), ("I;16", 2), ("LA", 4), ("RGB", 4), ("RGBA", 4)]
+)
+def test_a_picture_takes_what_its_mode_takes(application, mode, bytes_a_pixel):
+    pytest.importorskip("PIL")
+    said, errors = application(
+        "images:pixels=10000",
+        f"""
+    import io
+    from PIL import Image
+    for rows in (100 * 4 // {bytes_a_pixel}, 100 * 4 // {bytes_a_pixel} + 1):
+        stream = io.BytesIO()
+        Image.new({mode!r}, (100, rows)).save(stream, "PNG")
+        image = Image.open(stream)
+        try:
+            image.load()
+            print(image.mode)
+        except Image.DecompressionBombError:
+            print("refused")
+    """,
+    )
+    assert (said.splitlines(), errors) == ([mode, "refused"], "")
+
+
 OPERATIONS = """
+    import copy, pickle
     def saved(image):
         stream = io.BytesIO()
         image.save(stream, "PNG")
@@ -90,6 +115,8 @@ OPERATIONS = """
         ("pixel", lambda image: (lambda one: (one.putpixel((1, 1), (1, 2, 3)), one)[1])(image.convert("RGB"))),
         ("twice", lambda image: (lambda one: (one.resize((50, 50)), one)[1])(image.convert("RGB"))),
         ("saved", lambda image: saved(image.convert("RGB"))),
+        ("pickled", lambda image: pickle.loads(pickle.dumps(image.convert("RGB")))),
+        ("copied deeply", lambda image: copy.deepcopy(image.convert("RGB"))),
         ("to CMYK", lambda image: image.convert("CMYK")),
         ("ratio", lambda image: (lambda one: one.resize((int(one.width * 0.999), one.height)))(image.convert("RGB"))),
     ]
@@ -102,7 +129,7 @@ def test_draft_gives_the_same_size_and_nearly_the_same_picture(application, tmp_
         PICTURE
         + OPERATIONS
         + """
-    import pickle, sys
+    import sys
     found = {}
     for mode in ("RGB", "L"):
         for progressive in (False, True):
@@ -133,6 +160,28 @@ def test_draft_gives_the_same_size_and_nearly_the_same_picture(application, tmp_
         else:
             mean = sum(abs(a - b) for a, b in zip(data, with_runtime[key][2])) / len(data)
             assert mean < 1.0, (key, mean)
+
+
+def test_threads_may_share_a_picture_that_is_not_decoded(application):
+    pytest.importorskip("PIL")
+    said, errors = application(
+        "images:draft=1",
+        PICTURE
+        + """
+    import threading
+    steps = [lambda image: image.crop((0, 0, 9, 9)), lambda image: image.resize((300, 200)), lambda image: image.load()]
+    def work(step, image, together):
+        together.wait()
+        step(image)
+        print("done")
+    for _ in range(5):
+        image, together = Image.open(picture()).convert("RGB"), threading.Barrier(6)
+        threads = [threading.Thread(target=work, args=(step, image, together)) for step in steps * 2]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+    """,
+    )
+    assert (said.count("done"), errors) == (30, "")
 
 
 def test_a_file_may_go_away_after_convert(application):

@@ -46,20 +46,30 @@ def _hook_connector(aiohttp: Any, route: Route) -> None:
         call, url = _call.get(), req.url
         if call is not None:
             call.redirected = False
-        if call is None or req.proxy or not route.takes(url.scheme, url.raw_host or "", url.port):
+        if call is None or _elsewhere(aiohttp, self, req) or not route.takes(url.scheme, url.raw_host or "", url.port):
             return await direct(self, req, traces, timeout)
         # The request writes its path from this URL; the answer is made with the one that the application named.
         req.url = type(url)(route.gateway + route.path(url.raw_host, url.raw_path_qs), encoded=True)
         try:
             connection = await direct(self, req, traces, _short(timeout))
         except (aiohttp.ClientConnectorError, OSError, Late) as error:
+            # Then the time went by in the application's own pool: an attempt to connect would have left a place in it.
+            waited = isinstance(error, Late) and self._available_connections(req.connection_key) <= 0
             req.url = url
+            if waited:
+                raise
             route.failed(repr(error))
             return await direct(self, req, traces, timeout)
         call.redirected = True
         return connection
 
     aiohttp.TCPConnector.connect = connect
+
+
+def _elsewhere(aiohttp: Any, connector: Any, req: Any) -> bool:
+    """Tell whether a proxy is in the way: the request's, or that of a connector which connects in its own way."""
+    name = "_wrap_create_connection"
+    return bool(req.proxy) or getattr(type(connector), name, None) is not getattr(aiohttp.TCPConnector, name, None)
 
 
 def _short(timeout: Any) -> Any:
@@ -77,14 +87,27 @@ def _hook_session(aiohttp: Any, route: Route) -> None:
     async def _request(self: Any, method: str, str_or_url: Any, **options: Any) -> Any:
         call = _Call()
         token = _call.set(call)
+
+        def stands(answer: Any) -> bool:
+            if not (call.redirected and _has_body(options)) or answer.headers is None:
+                return True
+            return route.answered(answer.status, answer.headers)
+
         try:
             response = await direct(self, method, str_or_url, **options)
-            if not (call.redirected and _has_body(options)) or route.answered(response.status, response.headers):
+            if stands(response):
                 return response
             response.close()
+        except aiohttp.ClientResponseError as error:
+            # With `raise_for_status` an answer comes as this; what comes without headers is about something else.
+            if stands(error):
+                raise
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             # Of a connector's own errors none is about the gateway: those have been dealt with.
             if not call.redirected or isinstance(error, aiohttp.ClientConnectorError) or not _has_body(options):
+                raise
+            # A session that is closed while its call waits ends it in the same ones: nobody wants it made again.
+            if self.closed:
                 raise
             route.failed(repr(error))
         finally:

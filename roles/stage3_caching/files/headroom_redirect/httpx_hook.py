@@ -13,6 +13,7 @@ from headroom_redirect.route import CONNECT_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Any
 
@@ -28,23 +29,25 @@ def hook(module: ModuleType, route: Route) -> None:
 
 def _hook_sync(httpx: Any, route: Route) -> None:
     direct = httpx.HTTPTransport.handle_request
+    _note_closing(httpx.HTTPTransport, "close", "__exit__")
 
     @functools.wraps(direct)
     def handle_request(self: Any, request: Any) -> Any:
         redirected = _redirected(httpx, route, self, request)
         if redirected is None:
             return direct(self, request)
+        closed = _closing(self)
         try:
             response = direct(self, redirected)
         except _not_answered(httpx) as error:
-            if not _may_repeat(httpx, request, error):
+            if closed() or not _may_repeat(httpx, request, error):
                 raise
             route.failed(repr(error))
             return direct(self, request)
         if not _has_body(request):
             return response
         if route.answered(response.status_code, response.headers):
-            return continued(httpx, response, request, functools.partial(direct, self))
+            return continued(httpx, response, request, functools.partial(direct, self), closed)
         response.close()
         return direct(self, request)
 
@@ -53,27 +56,51 @@ def _hook_sync(httpx: Any, route: Route) -> None:
 
 def _hook_async(httpx: Any, route: Route) -> None:
     direct = httpx.AsyncHTTPTransport.handle_async_request
+    _note_closing(httpx.AsyncHTTPTransport, "aclose", "__aexit__")
 
     @functools.wraps(direct)
     async def handle_async_request(self: Any, request: Any) -> Any:
         redirected = _redirected(httpx, route, self, request)
         if redirected is None:
             return await direct(self, request)
+        closed = _closing(self)
         try:
             response = await direct(self, redirected)
         except _not_answered(httpx) as error:
-            if not _may_repeat(httpx, request, error):
+            if closed() or not _may_repeat(httpx, request, error):
                 raise
             route.failed(repr(error))
             return await direct(self, request)
         if not _has_body(request):
             return response
         if route.answered(response.status_code, response.headers):
-            return continued(httpx, response, request, functools.partial(direct, self))
+            return continued(httpx, response, request, functools.partial(direct, self), closed)
         await response.aclose()
         return await direct(self, request)
 
     httpx.AsyncHTTPTransport.handle_async_request = handle_async_request
+
+
+def _note_closing(transport: Any, *names: str) -> None:
+    """Let each transport of a class know how often it has been closed: by its client, or at the end of a `with`."""
+
+    def noting(close: Any) -> Any:
+        @functools.wraps(close)
+        def note(self: Any, *arguments: Any, **named: Any) -> Any:
+            self.headroom_closings = getattr(self, "headroom_closings", 0) + 1
+            return close(self, *arguments, **named)
+
+        return note
+
+    for name in names:
+        setattr(transport, name, noting(getattr(transport, name)))
+
+
+def _closing(transport: Any) -> Callable[[], bool]:
+    """Return what tells whether the transport has been closed since: who closes a client does not want its calls to
+    be made again."""
+    before = getattr(transport, "headroom_closings", 0)
+    return lambda: bool(getattr(transport, "headroom_closings", 0) != before)
 
 
 def _redirected(httpx: Any, route: Route, transport: Any, request: Any) -> Any:

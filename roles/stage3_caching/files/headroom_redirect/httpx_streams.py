@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def continued(httpx: Any, response: Any, request: Any, ask: Callable[[Any], Any]) -> Any:
+def continued(
+    httpx: Any, response: Any, request: Any, ask: Callable[[Any], Any], client_closed: Callable[[], bool]
+) -> Any:
     """Return the gateway's response, with a body that goes on where it is a kept kind of stream. `ask` sends a request
-    to the provider."""
+    to the provider, `client_closed` tells whether the client wants nothing more."""
     if _is_plain_stream(response) and response.headers.get(ANSWER_HEADER, PASSED_ON) != PASSED_ON:
         is_async = isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = (_async_class if is_async else _class)(httpx)(response.stream, request, ask)
+        response.stream = (_async_class if is_async else _class)(httpx)(response.stream, request, ask, client_closed)
     return response
 
 
@@ -54,13 +56,15 @@ def _continuation(delivered: Delivered) -> Continuation | None:
     return rest
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _class(httpx: Any) -> Any:
     """Make the class once for each library: one for each answer would be left to the garbage collector."""
 
     class Stream(httpx.SyncByteStream):  # type: ignore[misc]
-        def __init__(self, stream: Any, request: Any, ask: Callable[[Any], Any]) -> None:
-            self.source, self.request, self.ask = stream, request, ask
+        def __init__(
+            self, stream: Any, request: Any, ask: Callable[[Any], Any], client_closed: Callable[[], bool]
+        ) -> None:
+            self.source, self.request, self.ask, self.client_closed = stream, request, ask, client_closed
             self.closed, self.parts = False, None
 
         def __iter__(self) -> Iterator[bytes]:
@@ -78,7 +82,7 @@ def _class(httpx: Any) -> Any:
             except (httpx.ReadError, httpx.RemoteProtocolError) as error:
                 failure = error
             # A stream that the application closes itself while it is read ends in the same errors.
-            rest = None if self.closed else _continuation(delivered)
+            rest = None if self.closed or self.client_closed() else _continuation(delivered)
             if rest is None:
                 raise failure
             if rest.complete:
@@ -104,13 +108,15 @@ def _class(httpx: Any) -> Any:
     return Stream
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _async_class(httpx: Any) -> Any:
     """Make the class once for each library: one for each answer would be left to the garbage collector."""
 
     class Stream(httpx.AsyncByteStream):  # type: ignore[misc]
-        def __init__(self, stream: Any, request: Any, ask: Callable[[Any], Any]) -> None:
-            self.source, self.request, self.ask = stream, request, ask
+        def __init__(
+            self, stream: Any, request: Any, ask: Callable[[Any], Any], client_closed: Callable[[], bool]
+        ) -> None:
+            self.source, self.request, self.ask, self.client_closed = stream, request, ask, client_closed
             self.closed, self.parts = False, None
 
         def __aiter__(self) -> AsyncIterator[bytes]:
@@ -126,7 +132,7 @@ def _async_class(httpx: Any) -> Any:
                 return
             except (httpx.ReadError, httpx.RemoteProtocolError) as error:
                 failure = error
-            rest = None if self.closed else _continuation(delivered)
+            rest = None if self.closed or self.client_closed() else _continuation(delivered)
             if rest is None:
                 raise failure
             if rest.complete:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Adapters:
-    """One adapter for the gateway in each process: with no retries of its own, whatever the application's has."""
+    """One adapter for the gateway in each process, without retries: the application's are about the provider."""
 
     def __init__(self, make: Any) -> None:
         self._make = make
@@ -54,26 +54,59 @@ def hook(module: ModuleType, route: Route) -> None:
         def to_provider() -> Any:
             return direct(self, request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
 
+        def to_gateway() -> Any:
+            """Return its answer, None where the provider is to be asked."""
+            try:
+                response = direct(adapters.get(), redirected, stream=stream, timeout=_timeout(timeout))
+            except requests.exceptions.ConnectionError as error:
+                if not _has_body(request) and not _unsent(error):
+                    raise
+                route.failed(repr(error))
+                return None
+            if _has_body(request) and not route.answered(response.status_code, response.headers):
+                response.close()
+                return None
+            return response
+
         url = route.url(request.url)
         if url is None or requests.utils.select_proxy(request.url, proxies):
             return to_provider()
         redirected = request.copy()
         redirected.url = url
-        try:
-            response = direct(adapters.get(), redirected, stream=stream, timeout=_timeout(timeout))
-        except requests.exceptions.ConnectionError as error:
-            if not _has_body(request) and not _unsent(error):
-                raise
-            route.failed(repr(error))
-            return to_provider()
-        if _has_body(request) and not route.answered(response.status_code, response.headers):
-            response.close()
+        response, retries = to_gateway(), requests.adapters.Retry.from_int(self.max_retries)
+        while response is not None and _has_body(request):
+            retries = _after_waiting(requests, retries, request, response)
+            if retries is None:
+                break
+            response = to_gateway()
+        if response is None:
             return to_provider()
         # What the application sees, and what redirects are relative to, is the provider.
         response.url, response.request = request.url, request
         return response
 
     adapter_class.send = send
+
+
+def _after_waiting(requests: Any, retries: Any, request: Any, response: Any) -> Any:
+    """Return what is left of the application's retries when it is time for the next one, None where this answer stands.
+
+    As urllib3 does it for statuses: it cannot itself, as it does not know which answers are none of the provider's.
+    """
+    if not retries.is_retry(request.method, response.status_code, bool(response.headers.get("Retry-After"))):
+        return None
+    try:
+        left = retries.increment(request.method, request.path_url, response.raw)
+        response.close()
+        left.sleep(response.raw)
+    except requests.adapters.MaxRetryError as error:
+        if not retries.raise_on_status:
+            return None
+        response.close()
+        raise requests.exceptions.RetryError(error, request=request) from error
+    except requests.adapters._HTTPError as error:  # a Retry-After that says nothing
+        raise requests.exceptions.InvalidHeader(error, request=request) from error
+    return left
 
 
 def _has_body(request: Any) -> bool:

@@ -6,8 +6,10 @@
 
 Compression. A FastAPI or Starlette response of at least `min_size` bytes is gzipped for clients that accept it, when it
 is whole in one piece and its type is text, JSON, XML, JavaScript or SVG. Left alone: event streams and all else that
-comes in pieces (files too), ranges, responses that are encoded already or say `no-transform`, and responses to HEAD.
-The ETag becomes a weak one, and `Vary: Accept-Encoding` is added to what could have been compressed.
+comes in pieces (files too), ranges, responses that are encoded already or say `no-transform`, responses to HEAD, and
+those with a strong ETag: it names the very bytes, for `If-Match` too, and compressed ones are others (RFC 9110, 8.8.1).
+Of applications mounted in each other the outermost does it, and counts, so that its middleware sees what it always saw.
+`Vary: Accept-Encoding` is added to what could have been compressed.
 
 Counters. With `counters=FILE`, requests to the API and updates of an aiogram bot are counted into that file as lines
 `requests`, `errors` (status 5xx; a handler that raised) and `request_seconds`, which the sampler of the monitoring role
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 COMPRESSIBLE = (b"text/", b"application/json", b"application/javascript", b"application/xml", b"image/svg+xml")
 BODILESS = (204, 205, 206, 304)
+SEEN = "headroom_runtime"
+"""In the scope of a request that the outermost of its applications has counted: others are mounted in that one."""
 
 
 def accepts_gzip(headers: Iterable[Header]) -> bool:
@@ -67,20 +71,15 @@ def compressible(status: int, headers: Iterable[Header]) -> bool:
         return False
     if b"content-encoding" in known or b"content-range" in known or b"no-transform" in known.get(b"cache-control", b""):
         return False
+    if not known.get(b"etag", b"w/").startswith(b"w/"):
+        return False
     return kind.startswith(COMPRESSIBLE) or kind.partition(b";")[0].strip().endswith((b"+json", b"+xml"))
 
 
 def compressed_headers(headers: Iterable[Header], size: int) -> list[Header]:
     """The headers of the same response, gzipped to `size` bytes."""
-    found = []
-    for name, value in headers:
-        low = name.lower()
-        if low == b"content-length" or low == b"accept-ranges":
-            continue
-        if low == b"etag" and not value.startswith(b"W/"):
-            value = b"W/" + value
-        found.append((name, value))
-    return [*found, (b"content-encoding", b"gzip"), (b"content-length", str(size).encode())]
+    kept = [(name, value) for name, value in headers if name.lower() not in (b"content-length", b"accept-ranges")]
+    return [*kept, (b"content-encoding", b"gzip"), (b"content-length", str(size).encode())]
 
 
 def varying(headers: Iterable[Header]) -> list[Header]:
@@ -144,9 +143,10 @@ class Outermost:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI. Whatever goes wrong here before the application is called leaves the call to the application alone."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or SEEN in scope:
             await self.app(scope, receive, send)
             return
+        scope[SEEN] = True
         began = time.monotonic()
         status = [500]
 

@@ -64,7 +64,8 @@ FEATURES = {
         {
             "httpx._transports.default": "share_contexts",
             "httpx2._transports.default": "share_contexts",
-            "requests.adapters": "limit_waiting",
+            # The library, not its module: stage 3's redirect, which must find the timeout set, has acted then.
+            "requests": "limit_waiting",
             "requests.api": "keep_connections",
         },
         {"connect": 10.0, "read": 300.0, "keep": 3.0},

@@ -77,9 +77,10 @@ def _keep_http2_apart(transport: Any, make: Callable[..., Any]) -> None:
     transport.__init__ = __init__
 
 
-def limit_waiting(adapters: Any, connect: float, read: float, keep: float) -> None:
+def limit_waiting(requests: Any, connect: float, read: float, keep: float) -> None:
     """Give requests made without a timeout one."""
-    original = adapters.HTTPAdapter.send
+    adapter = requests.adapters.HTTPAdapter
+    original = adapter.send
 
     def send(
         self: Any,
@@ -93,7 +94,7 @@ def limit_waiting(adapters: Any, connect: float, read: float, keep: float) -> No
         return original(self, request, stream, (connect, read) if timeout is None else timeout, verify, cert, proxies)
 
     send.__doc__ = original.__doc__
-    adapters.HTTPAdapter.send = send
+    adapter.send = send
 
 
 def keep_connections(api: Any, connect: float, read: float, keep: float) -> None:
@@ -101,7 +102,7 @@ def keep_connections(api: Any, connect: float, read: float, keep: float) -> None
     if keep <= 0:
         return
     original = api.request
-    kept = _Kept(keep)
+    kept = _Kept(api.sessions.HTTPAdapter, keep)
 
     def request(method: Any, url: Any, **named: Any) -> Any:
         if "verify" in named or "cert" in named:
@@ -118,34 +119,47 @@ def keep_connections(api: Any, connect: float, read: float, keep: float) -> None
 
 
 class _Kept:
-    """The adapter that calls share: one a process, its idle connections dropped when they are `keep` seconds old."""
+    """The adapter that calls share, a new one every `keep` seconds: no connection that a call meets is older.
 
-    def __init__(self, keep: float) -> None:
+    What came before is closed `keep` seconds later: urllib3 before 1.26.16 fails a call whose pool is closed before it
+    has taken a connection.
+    """
+
+    def __init__(self, usual: Any, keep: float) -> None:
+        self._usual = usual
+        self._lasting = _lasting(usual)
         self._keep = keep
-        self._adapter: Any = None
         self._process = 0
-        self._used = 0.0
+        self._adapters: dict[float, Any] = {}
 
     def lend(self, session: Any) -> None:
         """Mount the adapter in a session, which closes it at its end as far as it may."""
         now = time.monotonic()
-        if self._adapter is None or self._process != os.getpid():
-            self._adapter, self._process = _lasting_adapter(), os.getpid()
-        elif now - self._used > self._keep:
-            self._adapter.poolmanager.clear()
-        self._used = now
+        if self._process != os.getpid():
+            self._adapters, self._process = {}, os.getpid()
+        adapters = self._adapters
+        made = max(list(adapters), default=now)
+        if now - made > self._keep:
+            made = now
+        adapter = adapters.get(made) or adapters.setdefault(made, self._lasting())
         for prefix, usual in list(session.adapters.items()):
-            if usual.__class__ is type(self._adapter).__mro__[1]:
-                session.mount(prefix, self._adapter)
+            if usual.__class__ is self._usual:
+                session.mount(prefix, adapter)
+        for before in list(adapters):
+            old = adapters.pop(before, None) if now - before > 2 * self._keep else None
+            if old is not None:
+                old.drop()
 
 
-def _lasting_adapter() -> Any:
-    from requests.adapters import HTTPAdapter
-
-    class LastingAdapter(HTTPAdapter):
+def _lasting(usual: Any) -> Any:
+    class LastingAdapter(usual):  # type: ignore[misc]
         """An adapter that outlives the sessions it is mounted in."""
 
         def close(self) -> None:
             """Keep the connections: their owner drops them."""
 
-    return LastingAdapter()
+        def drop(self) -> None:
+            """Close what is idle, to proxies too."""
+            super().close()
+
+    return LastingAdapter

@@ -4,8 +4,9 @@
 
 """images: a clear error for a picture that cannot fit, JPEG decoded at the size that is needed, and `thumbnail()`.
 
-Cap. Pillow keeps four bytes a pixel. A picture whose pixels alone are more than the container may use would end in a
-kill by the kernel; it ends in a DecompressionBombError that says so. `pixels=N` sets a lower cap, `pixels=0` none.
+Cap. Pillow keeps four bytes a pixel, one in the modes 1, L and P, two in I;16. A picture whose pixels alone are more
+than the container may use would end in a kill by the kernel; it ends in a DecompressionBombError that says so.
+`pixels=N` sets a lower cap, the room of N pixels of four bytes; `pixels=0` sets none.
 
 Draft (`draft=1`, off unless asked for). A JPEG can be decoded at a half, a quarter or an eighth of its size for a
 fraction of the memory, which Pillow does by itself for `thumbnail()` and for nothing else. With this,
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 BYTES_A_PIXEL = 4
+FEWER_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+"""Of the modes that Pillow keeps in less: ImagingNewPrologueSubtype in its Storage.c."""
 NO_LIMIT = 1 << 60
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def cap_pixels(limit: int) -> int:
-    """The pixels that fit in a memory limit (bytes; 0 is no limit): 0 for no cap."""
+    """The pixels of four bytes that fit in a memory limit (bytes; 0 is no limit): 0 for no cap."""
     return limit // BYTES_A_PIXEL if 0 < limit < NO_LIMIT else 0
 
 
@@ -56,13 +59,13 @@ def cap(image_file: ModuleType, pixels: int, draft: bool) -> None:
     original = image_file.ImageFile.load
 
     def load(self: Any) -> Any:
-        if self.tile and self.size[0] * self.size[1] > most:
+        size = self.size[0] * self.size[1] * FEWER_BYTES.get(self.mode, BYTES_A_PIXEL)
+        if self.tile and size > most * BYTES_A_PIXEL:
             from PIL.Image import DecompressionBombError
 
             raise DecompressionBombError(
-                f"the picture has {self.size[0]} x {self.size[1]} pixels, which take "
-                f"{self.size[0] * self.size[1] * BYTES_A_PIXEL >> 20} MB; at most {most * BYTES_A_PIXEL >> 20} MB are "
-                "allowed here (feature images of headroom_runtime, option pixels)"
+                f"the picture has {self.size[0]} x {self.size[1]} pixels, which take {size >> 20} MB; at most "
+                f"{most * BYTES_A_PIXEL >> 20} MB are allowed here (feature images of headroom_runtime, option pixels)"
             )
         return original(self)
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import io
+from _thread import RLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ def unread_class() -> Any:
         """Becomes an ordinary `Image.Image` as soon as anything but `resize` and `thumbnail` wants its pixels.
 
         It holds the file's bytes, so that it does not matter what becomes of the file or of the image it came from.
+        Threads may share it, as they may an ordinary one: each step asks, under the lock, whether another has done it.
         """
 
         _file: bytes
+        _lock: RLock
 
         @staticmethod
         def can_stand_for(image: Any) -> bool:
@@ -53,7 +56,7 @@ def unread_class() -> Any:
         def of(cls, image: Any, mode: str) -> Any:
             """The image in this mode, its file read and its position put back."""
             made = cls()
-            made._file = _content(image.fp)
+            made._file, made._lock = _content(image.fp), RLock()
             made._size = image.size
             if hasattr(made, "_mode"):
                 made._mode = mode
@@ -64,29 +67,41 @@ def unread_class() -> Any:
 
         def load(self) -> Any:
             """Decode the whole picture."""
-            self._become(self._open(None))
+            with self._lock:
+                if self.__class__ is UnreadJpeg:
+                    self._become(self._open(None))
             return self.load()
+
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            """Pickle and copy what it becomes."""
+            self.load()
+            return self.__reduce_ex__(protocol)
 
         def resize(self, size: Any, resample: Any = None, box: Any = None, reducing_gap: Any = None) -> Any:
             """As `Image.resize`; what is decoded may be smaller than the picture is."""
             size = tuple(size)
-            if box is not None or resample == Image.NEAREST or draft_scale(*self.size, size) == 1:
+            with self._lock:
+                smaller = box is None and resample != Image.NEAREST and draft_scale(*self.size, size) > 1
+                smaller = smaller and self.__class__ is UnreadJpeg
+                if smaller:
+                    opened, region = self._open(size)
+            if not smaller:
                 self.load()
                 return self.resize(size, resample, box, reducing_gap)
-            opened, region = self._open(size)
             resized = opened.resize(size, resample, box=region, reducing_gap=reducing_gap)
             resized.info = self.info.copy()
             return resized
 
         def thumbnail(self, size: Any, resample: Any = Image.BICUBIC, reducing_gap: Any = 2.0) -> None:
             """As `Image.thumbnail`."""
-            if reducing_gap is None:
-                self.load()
-                self.thumbnail(size, resample, reducing_gap)
-                return
-            opened = Image.open(io.BytesIO(self._file))
-            opened.thumbnail(size, resample, reducing_gap)
-            self._become(opened if opened.mode == self.mode else opened.convert(self.mode))
+            with self._lock:
+                if reducing_gap is not None and self.__class__ is UnreadJpeg:
+                    opened = Image.open(io.BytesIO(self._file))
+                    opened.thumbnail(size, resample, reducing_gap)
+                    self._become(opened if opened.mode == self.mode else opened.convert(self.mode))
+                    return
+            self.load()
+            self.thumbnail(size, resample, reducing_gap)
 
         def _open(self, size: Any) -> Any:
             """The picture, decoded, in the mode: whole, or with the region of it that is the picture."""
@@ -101,10 +116,10 @@ def unread_class() -> Any:
 
         def _become(self, image: Any) -> None:
             image.load()
-            self.__class__ = Image.Image  # type: ignore[assignment]
-            del self._file
             self.im = image.im
             self._size = image.size
+            self.__class__ = Image.Image  # type: ignore[assignment]
+            del self._file
 
     return UnreadJpeg
 
