@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ class Service:
     recipe: rewrite.Recipe | None = None
     text: str = ""
     content: str = ""
+    sources: str = ""
     reason: str | None = None
     pulled: bool = False
     notes: list[str] = field(default_factory=list)
@@ -177,14 +179,20 @@ def _rules(service: Service) -> list[tuple[bool, re.Pattern[str]]]:
 
 
 def hash_contents(services: Sequence[Service], apart: Iterable[str]) -> None:
-    """Fill in the hash of all that each build gets. `apart`: files that change without being the application's."""
+    """Fill in the hash of the application's own part of each build, and that of all that the build gets.
+
+    `apart`: files that change without being the application's.
+    """
     passed = list(apart)
     for service in services:
         passed += [service.path(service.ours)] if service.written else []
     for service in services:
         if service.recipe:
             settings = {"args": sorted(arguments(service.section).items())}
-            service.content = context.content_hash(service.text, settings, service.context, _rules(service), passed)
+            with open(service.path(service.original), encoding="utf-8", errors="replace") as stream:
+                original = stream.read()
+            service.sources = context.content_hash(original, settings, service.context, _rules(service), passed)
+            service.content = hashlib.sha256(f"{service.text}\0{service.sources}".encode()).hexdigest()
 
 
 def apart(project_files: Iterable[str], env_files: Iterable[str], model: Mapping[str, Any]) -> list[str]:

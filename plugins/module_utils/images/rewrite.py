@@ -30,6 +30,7 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.images.dockerfi
 MARK = "# Made by the Ansible collection smallhost.headroom from "
 STAGE_LABEL = "smallhost.headroom.stage"
 HASH_LABEL = "smallhost.headroom.content"
+SOURCES_LABEL = "smallhost.headroom.sources"
 SUFFIX = ".headroom"
 
 _STAGE = "headroom-build"

@@ -25,7 +25,7 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.images import (
     trial,
     unused,
 )
-from ansible_collections.smallhost.headroom.plugins.module_utils.images.rewrite import HASH_LABEL
+from ansible_collections.smallhost.headroom.plugins.module_utils.images.rewrite import HASH_LABEL, SOURCES_LABEL
 from ansible_collections.smallhost.headroom.plugins.module_utils.images.shell import requirement_files
 from ansible_collections.smallhost.headroom.plugins.module_utils.images.store import ImageStore, of_ours
 from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ProjectTask
@@ -147,8 +147,8 @@ class Run:
         buildkit = self.store.has_buildkit() or build.needs_buildkit(service.text)
         order = build.Order(
             self.task.project.name, self.task.project.src, service.name, service.section,
-            self.model.get("secrets") or {}, self.candidate(service), path, {HASH_LABEL: service.content},
-            params["build_network"],
+            self.model.get("secrets") or {}, self.candidate(service), path,
+            {HASH_LABEL: service.content, SOURCES_LABEL: service.sources}, params["build_network"],
         )  # fmt: skip
         failure = build.run(order, buildkit, params["docker_host"], params["build_timeout"])
         for container in failure.containers if failure else ():

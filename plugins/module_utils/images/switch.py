@@ -14,7 +14,7 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.compose import 
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.edit import Delete, Document, Set
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import ProjectError, target_file
 from ansible_collections.smallhost.headroom.plugins.module_utils.images import plan
-from ansible_collections.smallhost.headroom.plugins.module_utils.images.rewrite import HASH_LABEL, SUFFIX
+from ansible_collections.smallhost.headroom.plugins.module_utils.images.rewrite import HASH_LABEL, SOURCES_LABEL, SUFFIX
 from ansible_collections.smallhost.headroom.plugins.module_utils.images.store import ImageStore, of_ours
 from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import ProjectTask
 
@@ -93,15 +93,22 @@ def keep_old(task: ProjectTask, store: ImageStore, service: plan.Service) -> Non
 
 
 def keep_replaced(task: ProjectTask, store: ImageStore, service: plan.Service, image: str | None) -> None:
-    """Let the undo bring back the image whose name a build of ours takes: its code is newer than the first one's."""
+    """Let the undo bring back the image whose name a build of ours takes, where its code is newer than the first one's.
+
+    A build for another version of our Dockerfile alone has the same sources as the one before it.
+    """
     was = kept(task).get(service.name)
-    if was and image:
+    if was and image and _labels(store, image).get(SOURCES_LABEL) != service.sources:
         store.tag(image, was["kept"])
 
 
 def is_ours(store: ImageStore, image: str) -> bool:
     """Whether this module built it. What others build from our Dockerfile has no such label."""
-    return HASH_LABEL in ((store.image(image).get("Config") or {}).get("Labels") or {})
+    return HASH_LABEL in _labels(store, image)
+
+
+def _labels(store: ImageStore, image: str) -> dict[str, str]:
+    return (store.image(image).get("Config") or {}).get("Labels") or {}
 
 
 def current_image(task: ProjectTask, store: ImageStore, service: plan.Service) -> str:

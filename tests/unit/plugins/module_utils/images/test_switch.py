@@ -27,7 +27,7 @@ class Store:
 
     def image(self, name):
         found = self.image_id(name)
-        labels = {rewrite.HASH_LABEL: "x"} if found in (OURS, NEW_OF_OURS) else None
+        labels = {rewrite.HASH_LABEL: "x", rewrite.SOURCES_LABEL: "1"} if found in (OURS, NEW_OF_OURS) else None
         return {"Id": found, "Created": "2026-05-04T10:00:00Z", "Config": {"Labels": labels}} if found else {}
 
     def tag(self, image, name):
@@ -79,6 +79,15 @@ def test_an_image_that_somebody_built_under_the_old_name_keeps_it(task, ours):
     assert "app:latest of api" in told[0]
     assert "docker compose build api" in told[0]
     assert switch.kept(task) == {}
+
+
+def test_a_build_for_another_version_of_our_dockerfile_leaves_the_old_image_to_come_back(task):
+    store = Store(**{"app:headroom": NEW_OF_OURS})
+    config = {"image": "app:headroom", "build": {"context": "/x", "dockerfile": "Dockerfile.headroom"}}
+    service = plan.Service("api", config, "p", written="Dockerfile.headroom", sources="1")
+    switch.keep_replaced(task, store, service, OURS)
+    assert switch.give_back(task, store, []) == []
+    assert store.names == {"app:latest": OLD, "app:headroom": NEW_OF_OURS}
 
 
 @pytest.mark.parametrize("replaced", [OURS, BUILT])
