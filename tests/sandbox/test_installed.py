@@ -108,7 +108,7 @@ def test_hosts_at_a_time_are_the_inventorys(project, instance, tmp_path, serial,
 
 
 def test_stage1_by_its_full_name(project, instance):
-    """Check, apply, apply again, take back: from the installed package alone."""
+    """Check, apply, apply again, plan the other stages, audit, take back: from the installed package alone."""
     inventory, variables = instance.inventory, ["-e", f"@{playbook.VARIABLES}", "-e", "headroom_guard_seconds=0"]
 
     def run(name: str, *options: str) -> int:
@@ -124,6 +124,9 @@ def test_stage1_by_its_full_name(project, instance):
     try:
         assert run("stage1") == 0
         assert run("stage1", "--check") == 0
+        assert run("site", "--check") > 0  # the other stages' plans: all their modules and templates
+        run("audit")
+        run("code_audit")
     finally:
         run("rollback", "-e", "stage=1")
     assert fingerprint.differences(before, fingerprint.take(instance, PROJECT, TARGET), same_containers=False) == []
