@@ -48,9 +48,11 @@ options:
         type: path
         required: true
       service:
-        description: The service's name.
+        description:
+          - The service's name.
+          - Only with O(state=absent) it may be left out, for every service that was changed under the O(undo_key),
+            whether it is still in the project or not.
         type: str
-        required: true
       project_name:
         description: The project's name, where the folder holds several projects.
         type: str
@@ -206,31 +208,31 @@ EXAMPLES = r"""
     maxmemory: 512mb
     policy: noeviction
 
-- name: Put everything back as it was before the first run
+- name: Put everything back as it was before the first run, on each Redis of the project
   smallhost.headroom.redis_maxmemory:
-    compose: {project_src: /opt/bot/deploy, service: redis}
+    compose: {project_src: /opt/bot/deploy}
     state: absent
 """
 
 RETURN = r"""
 before:
   description: Each parameter as it was, in the server's own notation.
-  returned: success
+  returned: when one server is meant
   type: dict
   sample: {"maxmemory": "536870912", "maxmemory-policy": "allkeys-lru"}
 after:
   description: Each parameter as it is now (in check mode, as it would be).
-  returned: success
+  returned: when one server is meant
   type: dict
   sample: {"maxmemory": "100663296", "maxmemory-policy": "noeviction"}
 used_memory:
   description: What the server has allocated, in bytes.
-  returned: success
+  returned: when one server is meant
   type: int
   sample: 6186536
 server:
   description: The server that was set.
-  returned: success
+  returned: when one server is meant
   type: dict
   contains:
     name:
@@ -247,7 +249,7 @@ server:
       sample: the server's requirepass
 purpose_found:
   description: What the keys say about the server. V(null) with O(state=absent), or where the user may not look.
-  returned: success
+  returned: when one server is meant
   type: dict
   contains:
     purpose:
@@ -280,7 +282,7 @@ purpose_found:
 room:
   description: >-
     How O(maxmemory) fits into the memory limit, in bytes. V(null) where O(maxmemory) is not given.
-  returned: success
+  returned: when one server is meant
   type: dict
   contains:
     limit:
@@ -321,7 +323,7 @@ room:
       sample: true
 persisted_via:
   description: How the values last, V(rewrite) (the configuration file), V(compose) or V(none).
-  returned: success
+  returned: when one server is meant
   type: str
   sample: compose
 files_changed:
@@ -344,6 +346,12 @@ recreate_at_next_up:
   type: list
   elements: str
   sample: [redis]
+servers:
+  description: >-
+    What is returned of each server, where O(compose) names no service. Beside it are the files and the services of all.
+  returned: when O(compose) names no service
+  type: list
+  elements: dict
 undone:
   description: >-
     For each file that was put back V(restored), to the byte, or V(values), only this module's own values because
@@ -366,7 +374,7 @@ import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.smallhost.headroom.plugins.module_utils import project_task
+from ansible_collections.smallhost.headroom.plugins.module_utils import docker_engine, project_task
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.project import WRITE_ARGUMENT_SPEC
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import UNDO_ARGUMENT_SPEC, Journal
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import place as redis_place
@@ -382,7 +390,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
         "type": "dict",
         "options": {
             "project_src": {"type": "path", "required": True},
-            "service": {"type": "str", "required": True},
+            "service": {"type": "str"},
             "project_name": {"type": "str"},
             "files": {"type": "list", "elements": "str", "default": []},
             "docker_host": {"type": "str"},
@@ -417,17 +425,33 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
-    """Find the server, lock its journal, and do what the state asks for."""
-    place = redis_place.find(module.params)
-    module.no_log_values.update(place.secrets() | redis_values.secrets(module.params["settings"]))
-    journal = Journal(place.scope, module.params["state_dir"])
+    """Do what the state asks for, with the server that is meant or with all that the undo_key has changed."""
+    wanted, owner = module.params["compose"], module.params["undo_key"] or "redis_maxmemory"
+    if not wanted or wanted["service"]:
+        return run_one(module, module.params, owner, redis_place.find(module.params))
+    if module.params["state"] == "present":
+        raise redis_server.RedisError("compose: the service is missing. Nothing was changed. Name the one to bound.")
+    project = project_task.find_project(wanted, docker_engine.Engine(wanted["docker_host"]))
+    journal = Journal(project.name, module.params["state_dir"]).read_only()
+    results = []
+    for service in redis_run.changed_services(journal, owner):
+        params = {**module.params, "compose": {**wanted, "service": service}}
+        results.append(run_one(module, params, owner, redis_place.find(params, filed=True)))
+    lists = ("files_changed", "undone", "recreate_pending", "recreate_at_next_up", "diff")
+    gathered = {key: [entry for result in results for entry in result[key]] for key in lists}
+    return {**gathered, "changed": any(result["changed"] for result in results), "servers": results}
+
+
+def run_one(module: AnsibleModule, params: dict[str, Any], owner: str, place: redis_place.Place) -> dict[str, Any]:
+    """Lock the journal, connect to the server that was found, and do what the state asks for."""
+    module.no_log_values.update(place.secrets() | redis_values.secrets(params["settings"]))
+    journal = Journal(place.scope, params["state_dir"])
     with contextlib.ExitStack() as stack:
-        stack.enter_context(journal.opened(module.check_mode, module.params["lock_timeout"]))
-        server = redis_run.reach(place, module.params["timeout"])
+        stack.enter_context(journal.opened(module.check_mode, params["lock_timeout"]))
+        server = redis_run.reach(place, params["timeout"])
         stack.callback(server.close)
-        owner = module.params["undo_key"] or "redis_maxmemory"
-        task = redis_run.Task(module.params, module.check_mode, owner, place, server, journal, list(place.warnings))
-        result = redis_run.present(task) if module.params["state"] == "present" else redis_run.absent(task)
+        task = redis_run.Task(params, module.check_mode, owner, place, server, journal, list(place.warnings))
+        result = redis_run.present(task) if params["state"] == "present" else redis_run.absent(task)
     for warning in task.warnings:
         module.warn(warning)
     return result

@@ -87,6 +87,12 @@ def test_requests_are_counted_where_the_monitoring_looks(host):
     assert float(counted["errors"]) == 0
 
 
+def test_the_counters_folder_is_made_at_boot_for_whoever_counts(host):
+    host.check_output("chmod 0755 /run/headroom/counters")
+    host.check_output("systemd-tmpfiles --create /etc/tmpfiles.d/headroom-counters.conf")
+    assert host.file("/run/headroom/counters").mode == 0o1777
+
+
 def test_redis_is_not_touched(host, pids):
     assert "headroom" not in host.file(f"/proc/{pids['redis']}/environ").content_string.lower()
 

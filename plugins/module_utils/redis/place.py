@@ -73,9 +73,12 @@ class Place:
         return found
 
 
-def find(params: Mapping[str, Any]) -> Place:
-    """Find the server. Raises ProjectError, EngineError, RedisError."""
-    place = _find(params)
+def find(params: Mapping[str, Any], filed: bool = False) -> Place:
+    """Find the server. `filed`: it has been once, so that its service may have left the project meanwhile.
+
+    Raises ProjectError, EngineError, RedisError.
+    """
+    place = _find(params, filed)
     # A password that the task sets itself is known nowhere else afterwards, and to nobody before.
     for entry in params.get("settings") or ():
         password = redis_values.text_of(entry["value"])
@@ -84,9 +87,9 @@ def find(params: Mapping[str, Any]) -> Place:
     return place
 
 
-def _find(params: Mapping[str, Any]) -> Place:
+def _find(params: Mapping[str, Any], filed: bool) -> Place:
     if params["compose"]:
-        return _of_service(params, params["compose"])
+        return _of_service(params, params["compose"], filed)
     if params["container"]:
         return _of_container(params)
     endpoint = redis_server.Endpoint(
@@ -114,11 +117,12 @@ def _tls(params: Mapping[str, Any], by_name: bool = True) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _of_service(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Place:
+def _of_service(params: Mapping[str, Any], wanted: Mapping[str, Any], filed: bool) -> Place:
     engine = docker_engine.Engine(wanted["docker_host"])
     project = project_task.find_project(wanted, engine)
     service = wanted["service"]
-    project.require([service])
+    if not filed:
+        project.require([service])
     mine = [entry for entry in engine.containers(project.name, running_only=True) if entry.service == service]
     mine = [entry for entry in docker_engine.newest_first(mine) if entry.running]
     if not mine and params.get("state") == "absent":

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose import filed as compose_filed
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.words import CommandError
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import persist as redis_persist
@@ -305,6 +306,16 @@ def absent(task: Task) -> dict[str, Any]:
         "recreate_pending": [],
         "recreate_at_next_up": [],
     }
+
+
+def changed_services(journal: Journal, owner: str) -> list[str]:
+    """The services of a project whose server, command or configuration file this owner has changed."""
+    found = {str(place[1]) for place in compose_filed.places(journal, owner, None) if place[0] == "services"}
+    for key, was in journal.owned(owner).items():
+        if key.startswith("redis "):
+            # A parameter's value, or something about a configuration file.
+            found.add(key.split(" ")[1 if isinstance(was, str) else 2])
+    return sorted(found)
 
 
 def _policy_first(values: Mapping[str, str]) -> dict[str, str]:

@@ -22,8 +22,10 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.redis.server im
     Login,
     RedisError,
     Server,
+    Stopped,
     redis,
 )
+from ansible_collections.smallhost.headroom.plugins.modules import redis_maxmemory
 from ansible_collections.smallhost.headroom.plugins.modules.redis_maxmemory import ARGUMENT_SPEC
 
 MB = 1024**2
@@ -236,11 +238,7 @@ COMPOSE = "services:\n  redis:\n    image: redis:7\n    command: redis-server --
 
 
 @pytest.fixture
-def stopped(task, tmp_path, monkeypatch):
-    """A service that no longer runs: the undo of a run that had set it live and changed its file. (file, run)"""
-    file = tmp_path / "compose.yaml"
-    file.write_text(COMPOSE)
-
+def nothing_runs(monkeypatch):
     class Engine:
         def __init__(self, _host):
             pass
@@ -253,6 +251,13 @@ def stopped(task, tmp_path, monkeypatch):
             return []
 
     monkeypatch.setattr(docker_engine, "Engine", Engine)
+
+
+@pytest.fixture
+def stopped(task, tmp_path, monkeypatch, nothing_runs):
+    """A service that no longer runs: the undo of a run that had set it live and changed its file. (file, run)"""
+    file = tmp_path / "compose.yaml"
+    file.write_text(COMPOSE)
     monkeypatch.setattr(Project, "require", lambda *_words: None)
     wanted = {"project_src": str(tmp_path), "service": "redis", "project_name": "bot", "files": [], "docker_host": None}
 
@@ -266,12 +271,16 @@ def stopped(task, tmp_path, monkeypatch):
 
     one = task(Client())
     one.journal.remember(OWNER, "redis redis maxmemory", str(512 * MB))
+    bound_in_the_file(one.journal, file)
+    return file, undo
+
+
+def bound_in_the_file(journal, file):
     change = edit.Set(("services", "redis", "command"), "redis-server --maxmemory 96mb")
     text = edit.edit(file.read_bytes(), [change], file.name)
-    project = Project(str(tmp_path), (str(file),), True, known_name="bot")
+    project = Project(str(file.parent), (str(file),), True, known_name="bot")
     prepared = compose_change.Prepared(str(file), file.read_bytes(), text, {}, [change])
-    compose_change.write(one.journal, OWNER, project, prepared)
-    return file, undo
+    compose_change.write(journal, OWNER, project, prepared)
 
 
 def test_a_service_that_does_not_run_gets_its_file_back(stopped):
@@ -293,3 +302,44 @@ def test_a_file_that_only_the_server_can_put_back_needs_it_running(stopped):
     with pytest.raises(RedisError, match="Start it first"):
         undo(redis_rewrite_redis=True)
     assert "96mb" in file.read_text()
+
+
+class Module:
+    """In place of AnsibleModule, for `redis_maxmemory.run`."""
+
+    def __init__(self, **params):
+        self.params = {**{name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}, **params}
+        self.check_mode, self.no_log_values, self.warnings = False, set(), []
+        self.warn = self.warnings.append
+
+
+def test_without_a_name_every_server_that_was_changed_is_put_back(tmp_path, nothing_runs):
+    """Whatever the operator lists today: one was set live, one in its command, one in its configuration file."""
+    compose, conf = tmp_path / "compose.yaml", tmp_path / "redis.conf"
+    compose.write_text(COMPOSE)
+    conf.write_text("maxmemory 512mb\n")
+    with Journal("bot", str(tmp_path / "state")).locked() as journal:
+        bound_in_the_file(journal, compose)
+        journal.remember(OWNER, "redis cache maxmemory", str(512 * MB))
+        place = redis_persist.Place("bot", "store", [], [])
+        texts = b"maxmemory 512mb\n", b"maxmemory 96mb\n"
+        plan = redis_persist.Plan("rewrite", str(conf), *texts, values={"maxmemory": "96mb"})
+        redis_persist.write(journal, OWNER, place, Stopped("store"), plan, False)
+        journal.remember(OWNER, "redis rewrite other", True)
+        assert redis_run.changed_services(journal, OWNER) == ["cache", "other", "redis", "store"]
+        journal.forget(OWNER, "redis rewrite other")
+    wanted = {"project_src": str(tmp_path), "service": None, "project_name": "bot", "files": [], "docker_host": None}
+    module = Module(state="absent", state_dir=str(tmp_path / "state"), compose=wanted)
+    result = redis_maxmemory.run(module)
+    assert result["changed"] and sorted(result["files_changed"]) == [str(compose), str(conf)]
+    assert compose.read_text() == COMPOSE and conf.read_text() == "maxmemory 512mb\n"
+    assert [entry["server"]["name"].split()[0] for entry in result["servers"]] == ["cache", "redis", "store"]
+    assert Journal("bot", str(tmp_path / "state")).read_only().owned(OWNER) == {}
+    again = redis_maxmemory.run(module)
+    assert again["changed"] is False and again["servers"] == []
+
+
+def test_what_is_to_be_bounded_has_to_be_named(tmp_path):
+    wanted = {"project_src": str(tmp_path), "service": None, "project_name": "bot", "files": [], "docker_host": None}
+    with pytest.raises(RedisError, match="service is missing"):
+        redis_maxmemory.run(Module(compose=wanted))

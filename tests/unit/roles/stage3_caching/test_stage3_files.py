@@ -1,0 +1,75 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What stage 3 puts on the host and builds there: what is missing is work. And the sizes of its services."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+SERVICES = [{"role": "bot", "service": "bot", "memory": "120M"}]
+ENVIRONMENT = {"PYTHONPATH": "/opt/headroom/site", "HEADROOM_REDIRECT": "http://headroom-gateway:8080=api.openai.com"}
+MODEL = {"name": "bot", "services": {"bot": {"image": "bot", "environment": ENVIRONMENT}}}
+
+# It lists what it was told to build.
+DOCKER = """\
+#!/bin/sh
+case "$1 $2" in
+  "image ls") grep -v -e -build$ {folder}/images || true ;;
+  build*) for word; do case $word in --tag=*) echo "${{word#--tag=}}" >> {folder}/images ;; esac; done ;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def play(stage):
+    """Play the stage in a host's folder: play(check)."""
+    folder = stage.folder
+    (folder / "model.json").write_text(json.dumps(MODEL))
+    (folder / "images").touch()
+    (folder / "docker").write_text(DOCKER.format(folder=folder))
+    (folder / "docker").chmod(0o755)
+    looked = {"project": "bot", "compose_argv": ["sh", "-c", f"cat {folder}/model.json", "compose"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder), prepend=":")
+        yield lambda check=False: stage.play(
+            "stage3_caching",
+            check=check,
+            answers={"compose_usage_info": looked},
+            headroom_services=SERVICES,
+            python_site_project_folder=str(folder / "lib/bot"),
+            stage3_caching_folder=str(folder / "lib/bot"),
+            stage3_caching_redis_memory="128mb",
+            stage3_caching_redis_maxmemory=67108864,
+            stage3_caching_gateway_memory="96MiB",
+        )
+
+
+@pytest.fixture(scope="module")
+def applied(stage, play):
+    """The folder of a host with the stage, after a first run of it."""
+    (stage.folder / "lib/bot").mkdir(parents=True)
+    assert play().work
+    return stage.folder
+
+
+def test_what_is_missing_is_work(applied, play):
+    again = play(check=True)
+    assert not again.work and "changed=0 " in again.output, again.output
+    (applied / "images").write_text("")
+    (applied / "lib/bot/gateway").chmod(0o700)
+    (applied / "lib/bot/site/headroom_redirect/route.py").unlink()
+    assert play(check=True).changed == [f"stage3_caching_item{item}" for item in ("00_shim", "07", "08_folder")]
+
+
+def test_sizes_may_be_written_in_any_way_that_compose_and_redis_take(applied, play):
+    added = play(check=True).of("compose_added_service")
+    services = {entry["name"]: entry["definition"] for call in added for entry in call["services"]}
+    cache, gateway = services["headroom-cache"], services["headroom-gateway"]
+    assert (cache["mem_limit"], cache["mem_reservation"]) == ("128mb", "64M")
+    assert (gateway["mem_limit"], gateway["mem_reservation"]) == ("96MiB", "48M")
+    assert cache["command"][cache["command"].index("--maxmemory") + 1] == "67108864"
+    assert "cache.images_total_bytes = 33554432" in (applied / "lib/bot/gateway/policy.toml").read_text()
