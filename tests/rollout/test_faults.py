@@ -160,8 +160,9 @@ def api_that_is_well_once(instance):
 
 def test_a_service_that_does_not_come_back_takes_the_stage_back(instance, tmp_path, api_that_is_well_once):
     before = look(instance)
-    # As with -e on the command line, which gives texts.
-    code, output = stage(instance, tmp_path, {"rollout_settle_seconds": "45"}, lambda: None)
+    # As with -e on the command line, which gives texts, and which nothing overrides.
+    given = {"rollout_settle_seconds": "45", "headroom_state": "present"}
+    code, output = stage(instance, tmp_path, given, lambda: None)
     assert code == 2, output
     message = playbook.failures(output)[-1]
     print(message)
