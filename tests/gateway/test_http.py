@@ -310,7 +310,8 @@ def test_forty_large_questions_at_once(small_gateway, seen):
     head += b"Content-Length: %d\r\n\r\n" % len(body)
     with contextlib.ExitStack() as stack:
         clients = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", small_gateway.port), 10)) for _ in range(40)
+            stack.enter_context(socket.create_connection(("127.0.0.1", small_gateway.port), 10))
+            for _number in range(40)
         ]
         for client in clients:
             client.sendall(head + body[:-1])

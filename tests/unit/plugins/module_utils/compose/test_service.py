@@ -134,10 +134,10 @@ SERVICE = {
 ASPECTS = ["command", "environment", "volumes", "image", "stop_grace_period", "restart"]
 
 
-def pending(container=CONTAINER, others=None, **changes):
+def pending(container=None, others=None, **changes):
     services = {"bot": {**SERVICE, **changes}, **(others or {})}
     model = {"services": services, "volumes": {"data": {"name": "p_data"}}}
-    return s.pending(ASPECTS, model, "bot", container, IMAGE)
+    return s.pending(ASPECTS, model, "bot", container or CONTAINER, IMAGE)
 
 
 def mounting(*binds):
