@@ -161,6 +161,23 @@ def _differ(one: Any, two: Any, where: str) -> list[str]:
 # Writing, with the way back filed first
 
 
+def _by_name(
+    project: Project, path: str, change: edit.Set | edit.Delete, was: Mapping[str, Any]
+) -> tuple[Path, dict[str, Any], dict[str, list[list[str]]]]:
+    """A change's place by name, what is filed beside what stood there, and a command's flags with their values."""
+    place = change.path
+    if isinstance(place[-1], int):
+        gone = isinstance(change, editor().Delete)
+        entry = parts().name_of(str(place[-2]), was["value"] if gone else change.value)
+        return (*place[:-1], entry), {"index": place[-1], "gone": gone}, {}
+    if place[2:] != ("command",) or isinstance(change, editor().Delete):
+        return place, {}, {}
+    command = was["value"] if was["present"] else written_command(project, str(place[1]), path)
+    entrypoint = _entrypoint(project, str(place[1]))
+    flags = parts().changed_flags(command, change.value, entrypoint)
+    return place, {"command": command, "entrypoint": entrypoint}, flags
+
+
 def write(journal: Journal, owner: str, project: Project, prepared: Prepared) -> None:
     """File what is there, then write the file in one step. Raises OSError; the file is then as it was."""
     if not prepared.changed:
@@ -173,18 +190,10 @@ def write(journal: Journal, owner: str, project: Project, prepared: Prepared) ->
     order = max(filed, default=0) + 1
     for change in prepared.changes:
         was = editor().remember(text, change.path, name)
-        place, more = change.path, {}
-        if isinstance(place[-1], int):
-            gone = not hasattr(change, "value")
-            entry = parts().name_of(str(place[-2]), was["value"] if gone else change.value)
-            place, more = (*place[:-1], entry), {"index": place[-1], "gone": gone}
-        elif place[2:] == ("command",) and hasattr(change, "value"):
-            before = was["value"] if was["present"] else written_command(project, str(place[1]), prepared.path)
-            entrypoint = _entrypoint(project, str(place[1]))
-            for flag, values in parts().changed_flags(before, change.value, entrypoint).items():
-                filed_flag = {"order": order, "values": values, "command": before, "entrypoint": entrypoint}
-                order += journal.remember(owner, key_of(prepared.path, (*place, flag)), filed_flag)
+        place, more, flags = _by_name(project, prepared.path, change, was)
         order += journal.remember(owner, key_of(prepared.path, place), {"order": order, "was": was, **more})
+        for flag, values in flags.items():
+            journal.remember(owner, key_of(prepared.path, (*place, flag)), {"order": order, "values": values})
         text = editor().edit(text, [change], name)
     try:
         journal.write_file(owner, prepared.path, prepared.after)

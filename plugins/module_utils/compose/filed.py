@@ -25,46 +25,41 @@ def key_of(path: str, place: Path) -> str:
 
 @dataclass
 class Filed:
-    """What an owner changed in a file: the key in the journal, the place by name, and what stood there.
+    """What an owner changed in a file: the keys in the journal, the place by name, and what stood there.
 
-    `index`, `gone`: of an entry of a list, where it stood and whether it was taken out. `flags`: those of a command
-    that were changed, with their values before; `command` and `entrypoint`: the whole of it then. `keys`: all that are
-    about this place.
+    `index`, `gone`: of an entry of a list, where it stood and whether it was taken out. `command`, `entrypoint`: the
+    whole of a command before the first change; `flags`: those that were changed, with their values before.
     """
 
-    key: str
+    order: int
+    keys: list[str]
     place: Path
     was: dict[str, Any]
     index: int | None = None
     gone: bool = False
-    flags: dict[str, list[list[str]]] = field(default_factory=dict)
     command: Any = None
     entrypoint: Sequence[str] = ()
-    keys: list[str] = field(default_factory=list)
+    flags: dict[str, list[list[str]]] = field(default_factory=dict)
 
 
 def remembered(journal: Journal, owner: str, path: str, services: Sequence[str] | None) -> list[Filed]:
     """What was filed about one file, the last change first."""
-    found: list[tuple[int, Filed]] = []
-    flags: dict[Path, dict[str, tuple[str, dict[str, Any]]]] = {}
+    found: dict[Path, Filed] = {}
+    flags: list[tuple[str, Path, list[list[str]]]] = []
     for key, before in journal.owned(owner).items():
-        if not key.startswith(PREFIX):
-            continue
-        file, names = json.loads(key[len(PREFIX) :])
+        file, names = json.loads(key[len(PREFIX) :]) if key.startswith(PREFIX) else ("", ())
         place = tuple(names)
         if file != os.path.realpath(path):
             continue
-        if "was" in before:
-            filed = Filed(key, place, before["was"], before.get("index"), before.get("gone", False), keys=[key])
-            found.append((before["order"], filed))
+        if "values" in before:
+            flags.append((key, place, before["values"]))
         else:
-            flags.setdefault(place[:-1], {})[place[-1]] = (key, before)
-    for _order, filed in found:
-        for name, (key, before) in flags.get(filed.place, {}).items():
-            filed.flags[name] = before["values"]
-            filed.command, filed.entrypoint = before["command"], before["entrypoint"]
-            filed.keys.append(key)
-    entries = [filed for _order, filed in sorted(found, key=lambda entry: (entry[0], entry[1].key), reverse=True)]
+            found[place] = Filed(keys=[key], place=place, **before)
+    for key, place, values in flags:
+        command = found[place[:-1]]
+        command.flags[str(place[-1])] = values
+        command.keys.append(key)
+    entries = sorted(found.values(), key=lambda filed: (filed.order, filed.keys[0]), reverse=True)
     if services is not None and not all(_is_about(filed.place, services) for filed in entries):
         # What several services may share (a declared volume) goes with the last of them.
         entries = [filed for filed in entries if filed.place[0] == "services" and filed.place[1] in services]

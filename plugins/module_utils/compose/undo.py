@@ -69,12 +69,11 @@ def _taken_back(text: bytes, filed: Filed, name: str) -> bytes:
     place, was = filed.place, filed.was
     if filed.flags:
         return _flags_taken_back(text, filed, name)
-    entries = editor().Document(text, name).get(place[:-1])
-    if len(place) != 4 or place[2] not in ("environment", "volumes") or not isinstance(entries, (list, dict)):
-        return editor().restore(text, place, was, name)
-    if isinstance(entries, list) != (filed.index is not None):
+    is_part = len(place) == 4 and place[2] in ("environment", "volumes")
+    entries = editor().Document(text, name).get(place[:-1]) if is_part else None
+    if isinstance(entries, (list, dict)) and isinstance(entries, list) != (filed.index is not None):
         return _in_other_form(text, filed, entries, name)
-    if isinstance(entries, dict):
+    if not isinstance(entries, list):
         return editor().restore(text, place, was, name)
     index = parts().index_of(str(place[2]), entries, str(place[3]))
     if (index is None) != filed.gone:

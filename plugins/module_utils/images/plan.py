@@ -24,13 +24,17 @@ _NOT_UNDERSTOOD = ("dockerfile_inline", "target", "platforms", "ssh")
 
 @dataclass
 class Service:
-    """One service. `reason` says why its image is left as it is; where it is None, `text` is the new Dockerfile."""
+    """One service. `reason` says why its image is left as it is; where it is None, `text` is the new Dockerfile.
+
+    `before` is the original's text.
+    """
 
     name: str
     config: Mapping[str, Any]
     project: str
     dockerfile: str = ""
     written: str = ""
+    before: str = ""
     recipe: rewrite.Recipe | None = None
     text: str = ""
     content: str = ""
@@ -116,9 +120,9 @@ def read_dockerfiles(services: Sequence[Service], listed: Iterable[str], unwante
             continue
         try:
             with open(service.path(service.original), encoding="utf-8") as stream:
-                text = stream.read()
+                service.before = stream.read()
             name = os.path.basename(service.original)
-            recipe = rewrite.read(text, name, arguments(service.section), listed, unwanted)
+            recipe = rewrite.read(service.before, name, arguments(service.section), listed, unwanted)
             service.recipe = replace(recipe, needed=_needed(service, recipe))
         except rewrite.CannotRewrite as error:
             service.reason = str(error)
@@ -189,9 +193,7 @@ def hash_contents(services: Sequence[Service], apart: Iterable[str]) -> None:
     for service in services:
         if service.recipe:
             settings = {"args": sorted(arguments(service.section).items())}
-            with open(service.path(service.original), encoding="utf-8", errors="replace") as stream:
-                original = stream.read()
-            service.sources = context.content_hash(original, settings, service.context, _rules(service), passed)
+            service.sources = context.content_hash(service.before, settings, service.context, _rules(service), passed)
             service.content = hashlib.sha256(f"{service.text}\0{service.sources}".encode()).hexdigest()
 
 

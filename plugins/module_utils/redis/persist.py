@@ -13,8 +13,8 @@ from typing import Any
 from ansible_collections.smallhost.headroom.plugins.module_utils import atomic_file
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import change, edit
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose import project as compose_project
-from ansible_collections.smallhost.headroom.plugins.module_utils.compose import undo as compose_undo
 from ansible_collections.smallhost.headroom.plugins.module_utils.compose.command import CommandError, CommandLine
+from ansible_collections.smallhost.headroom.plugins.module_utils.compose.undo import Undone, undo_files
 from ansible_collections.smallhost.headroom.plugins.module_utils.journal import Journal
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import conf as redis_conf
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis import place as redis_place
@@ -247,22 +247,11 @@ def _conf_key(place: Place, path: str, name: str) -> str:
     return f"redis conf {place.key} {os.path.realpath(path)} {name}"
 
 
-@dataclass
-class Undone:
-    """A file that was taken back: "restored" to the byte, or "values" where somebody had changed it meanwhile."""
-
-    path: str
-    before: bytes | None
-    after: bytes | None
-    outcome: str
-
-
 def undo(journal: Journal, owner: str, place: Place, check_mode: bool) -> list[Undone]:
     """Take this owner's changes to this server out of the compose file and the configuration files."""
     undone: list[Undone] = []
     if place.home is not None:
-        for entry in compose_undo.undo_files(journal, owner, place.home.project, [place.home.service], check_mode):
-            undone.append(Undone(entry.path, entry.before, entry.after, entry.outcome))
+        undone += undo_files(journal, owner, place.home.project, [place.home.service], check_mode)
     for path in journal.files(owner):
         prefix = _conf_key(place, path, "")
         owned = {key[len(prefix) :]: value for key, value in journal.owned(owner).items() if key.startswith(prefix)}

@@ -292,6 +292,19 @@ def test_flags_of_two_owners_are_taken_back_apart(listed):
     assert read(listed.base) == LISTED
 
 
+def test_flags_of_two_runs_leave_the_command_as_it_was_written(listed):
+    with open(listed.base, "wb") as stream:
+        stream.write(LISTED.replace(b"--port 8000 --workers", b"--port   8000 --workers"))
+    before = read(listed.base)
+    one = "uvicorn app:app --port   8000 --workers 1"
+    listed.write(listed.base, [Set(COMMAND, one, literal=True)])
+    listed.write(listed.base, [Set(COMMAND, one + " --z-last 50", literal=True)])
+    with open(listed.base, "ab") as stream:
+        stream.write(b"# mine\n")
+    listed.undo()
+    assert read(listed.base) == before + b"# mine\n"
+
+
 def test_a_command_that_nobody_can_read_any_more_is_left_alone(listed):
     listed.write(listed.base, [Set(COMMAND, "uvicorn app:app --port 8000 --workers 1", literal=True)])
     text = read(listed.base).replace(b"uvicorn app:app --port 8000 --workers 1", b"$START --workers 1")
