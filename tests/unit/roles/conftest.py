@@ -76,8 +76,12 @@ class Stage:
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
 
-    def play(self, stage, check=False, answers=None, **variables):
-        """Play one stage's role, and ask rollout's variables what they make of it."""
+    def play(self, stage, check=False, answers=None, model=None, **variables):
+        """Play one stage's role, and ask rollout's variables what they make of it. `model`: what Compose says."""
+        if model:
+            (self.folder / "model.json").write_text(json.dumps(model))
+            compose = ["sh", "-c", f"cat {self.folder}/model.json", "compose"]
+            answers = {**(answers or {}), "compose_usage_info": {"project": "bot", "compose_argv": compose}}
         items = "rollout_items | zip(rollout_results | map(attribute='changed')) | selectattr(1) | map('first') | sort"
         play = {
             "hosts": "localhost",

@@ -129,9 +129,7 @@ def test_every_metric_is_named_as_prometheus_wants_it():
 
 
 def test_a_container_that_is_gone_leaves_no_figures(tmp_path):
-    config = host(tmp_path)
-    sampler = Sampler(config, NOON, 0.0)
-    sampler.take(NOON, 0.0)
+    config, sampler = begun(tmp_path)
     shutil.rmtree(tmp_path / "sys/docker" / f"{1:064x}")
     sampler.take(NOON + 15, 15.0)
     found = metrics(config)
@@ -164,9 +162,7 @@ def engine_says(root: Path, **changes: object) -> None:
 
 def test_a_container_whose_first_process_was_killed_and_restarted(tmp_path):
     """Its cgroup went with the process; the engine has forgotten; the host's count has not."""
-    config = host(tmp_path)
-    sampler = Sampler(config, NOON, 0.0)
-    sampler.take(NOON, 0.0)
+    config, sampler = begun(tmp_path)
     (tmp_path / "proc/vmstat").write_text("oom_kill 7\n")
     (tmp_path / "sys/docker" / f"{1:064x}" / "memory.events").write_text("oom_kill 0\n")
     engine_says(tmp_path, restarts=2)
@@ -177,14 +173,20 @@ def test_a_container_whose_first_process_was_killed_and_restarted(tmp_path):
 
 
 def test_a_container_that_was_killed_and_stays_down(tmp_path):
-    config = host(tmp_path)
-    sampler = Sampler(config, NOON, 0.0)
-    sampler.take(NOON, 0.0)
+    config, sampler = begun(tmp_path)
     engine_says(tmp_path, Running=False, OOMKilled=True)
     sampler.take(NOON + 15, 15.0)
     sampler.take(NOON + 30, 30.0)
     assert [values[OOM] for values in recorded(config)] == [None, 1]
     assert metrics(config)["headroom_container_oom_kills_total"][labels("api")] == 1
+
+
+def begun(root: Path) -> tuple:
+    """A host whose sampler has taken its first sample, at noon; its configuration and the sampler."""
+    config = host(root)
+    sampler = Sampler(config, NOON, 0.0)
+    sampler.take(NOON, 0.0)
+    return config, sampler
 
 
 def new_container(root: Path, kills: int, **state: object) -> None:
@@ -203,9 +205,7 @@ def new_container(root: Path, kills: int, **state: object) -> None:
 
 
 def test_kills_of_a_new_containers_first_seconds_count(tmp_path):
-    config = host(tmp_path)
-    sampler = Sampler(config, NOON, 0.0)
-    sampler.take(NOON, 0.0)
+    config, sampler = begun(tmp_path)
     new_container(tmp_path, kills=3)
     sampler.take(NOON + 15, 15.0)
     sampler.take(NOON + 30, 30.0)
@@ -213,9 +213,7 @@ def test_kills_of_a_new_containers_first_seconds_count(tmp_path):
 
 
 def test_a_new_container_that_was_killed_and_stays_down(tmp_path):
-    config = host(tmp_path)
-    sampler = Sampler(config, NOON, 0.0)
-    sampler.take(NOON, 0.0)
+    config, sampler = begun(tmp_path)
     new_container(tmp_path, kills=0, Running=False, OOMKilled=True)
     for more in (15, 30, 45):
         sampler.take(NOON + more, float(more))
@@ -246,9 +244,7 @@ def test_a_container_that_was_down_at_the_first_sample_has_no_history(tmp_path):
 
 
 def test_a_restart_without_a_kill_is_no_kill(tmp_path):
-    config = host(tmp_path)
-    sampler = Sampler(config, NOON, 0.0)
-    sampler.take(NOON, 0.0)
+    config, sampler = begun(tmp_path)
     engine_says(tmp_path, restarts=5)
     sampler.take(NOON + 15, 15.0)
     # A child's kill is in the container's own count: it is not counted twice.

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 SERVICES = [{"role": "bot", "service": "bot", "memory": "120M"}]
@@ -28,17 +26,15 @@ esac
 def play(stage):
     """Play the stage in a host's folder: play(check)."""
     folder = stage.folder
-    (folder / "model.json").write_text(json.dumps(MODEL))
     (folder / "images").touch()
     (folder / "docker").write_text(DOCKER.format(folder=folder))
     (folder / "docker").chmod(0o755)
-    looked = {"project": "bot", "compose_argv": ["sh", "-c", f"cat {folder}/model.json", "compose"]}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(folder), prepend=":")
         yield lambda check=False: stage.play(
             "stage3_caching",
             check=check,
-            answers={"compose_usage_info": looked},
+            model=MODEL,
             headroom_services=SERVICES,
             python_site_project_folder=str(folder / "lib/bot"),
             stage3_caching_folder=str(folder / "lib/bot"),

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 SERVICES = [{"role": "bot", "service": "bot", "memory": "120mb"}]
@@ -19,15 +17,13 @@ MODEL = {"name": "bot", "services": {"bot": {"image": "bot", "environment": ENVI
 def play(stage):
     """Play the stage in this host's folder: play(check)."""
     folder = stage.folder
-    (folder / "model.json").write_text(json.dumps(MODEL))
     (folder / "etc").mkdir()
-    looked = {"project": "bot", "compose_argv": ["sh", "-c", f"cat {folder}/model.json", "compose"]}
 
     def play(check=False, **variables):
         return stage.play(
             "stage4_code",
             check=check,
-            answers={"compose_usage_info": looked},
+            model=MODEL,
             headroom_services=SERVICES,
             python_site_project_folder=str(folder / "lib/bot"),
             stage4_code_counters=str(folder / "run/headroom/counters"),
