@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ DEFAULT_FILE = "/etc/docker/daemon.json"
 _UNITS = ("docker.service", "snap.docker.dockerd.service")
 _RELOAD_SECONDS = 20.0
 _START_SECONDS = 180.0
+_STEADY_SECONDS = 60.0  # the longest that the engine waits before it starts a container again (moby restartmanager)
 _ABSENT = "\0absent"  # in the journal: the key was not in the file
 
 
@@ -90,12 +91,19 @@ def _info(socket: str) -> dict[str, Any]:
         raise daemon.DaemonError(f"the Docker engine does not answer at {socket}: {error}") from error
 
 
-def running(docker_host: str | None) -> dict[str, str]:
-    """Id -> time of start of every running container."""
-    return {
-        entry.id: str(entry.data["State"].get("StartedAt"))
-        for entry in docker_engine.Engine(docker_host).containers(running_only=True)
-    }
+def running(docker_host: str | None) -> list[docker_engine.Container]:
+    """Every running container."""
+    return docker_engine.Engine(docker_host).containers(running_only=True)
+
+
+def steady(containers: Iterable[docker_engine.Container], now: float) -> list[docker_engine.Container]:
+    """Those that do not end by themselves all the time, as a worker does whose name Redis still holds after a boot."""
+    return [entry for entry in containers if not entry.restarts or now - entry.started > _STEADY_SECONDS]
+
+
+def starts(containers: Iterable[docker_engine.Container]) -> dict[str, str]:
+    """Id -> time of start."""
+    return {entry.id: str(entry.data["State"].get("StartedAt")) for entry in containers}
 
 
 @dataclass
@@ -187,11 +195,11 @@ class Task:
 
     def restart(self) -> None:
         """Start dockerd anew under its containers. Raises DaemonError where it cannot, or lost one of them."""
-        before = running(self.params["docker_host"])
+        before = starts(steady(running(self.params["docker_host"]), time.time()))
         daemon.systemctl("restart", str(self.engine.unit), seconds=_START_SECONDS)
         self.restarted = True
         self.engine = self._wait()
-        after = running(self.params["docker_host"])
+        after = starts(running(self.params["docker_host"]))
         lost = [key[:12] for key, started in before.items() if after.get(key) != started]
         if lost:
             raise daemon.DaemonError(f"containers did not outlive the restart of dockerd: {', '.join(lost)}.")
