@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import calendar
+import fnmatch
 import http.client
 import json
 import os
@@ -192,6 +193,17 @@ class Engine:
         listed = self._list(True, ["com.docker.compose.project"])
         listed.sort(key=lambda entry: entry.get("Created", 0), reverse=True)
         return [entry["Labels"] for entry in listed if entry["Labels"].get("com.docker.compose.oneoff") != "True"]
+
+    def tags(self, pattern: str) -> list[str]:
+        """The tags (`repository:tag`) of images whose repository matches, in order. `*` stands for part of a name."""
+        query = {"filters": json.dumps({"reference": [pattern]})}
+        try:
+            listed = json.loads(self._ask("list images", "GET", "/images/json", query))
+        except unix_http.HttpError as error:
+            raise EngineError(f"the Docker engine could not list images: {error}") from error
+        # The engine answers with all tags of an image that has one that matches (Docker 20.10, not later ones).
+        known = {tag for entry in listed for tag in entry.get("RepoTags") or []}
+        return sorted(tag for tag in known if fnmatch.fnmatchcase(tag.rpartition(":")[0], pattern))
 
     def containers(self, project: str | None = None, running_only: bool = False) -> list[Container]:
         """The containers of a project, or of the whole host, by name. One that goes away meanwhile is left out."""

@@ -29,6 +29,23 @@ answer = answers.get("{name} %s" % params.get("undo_key"), answers.get("{name}",
 print(json.dumps(dict({{"changed": False, "services": [], "recreate_pending": []}}, **answer)))
 """
 
+# The project as a test says that Compose sees it, with what really lies in the host's folder of the test.
+LOOK = """\
+#!/usr/bin/python
+# WANT_JSON
+import json, os, sys
+sys.path.insert(0, "{utils}")
+import project_view
+params = json.load(open(sys.argv[1]))
+model = json.load(open("{folder}/model.json"))
+images = open("{folder}/images").read().split() if os.path.exists("{folder}/images") else []
+print(json.dumps({{
+    "changed": False, "project": "bot", "compose_argv": ["docker", "compose"], "images": images, "unfinished": None,
+    "services": project_view.services(model, params["environment"]), "containers": [],
+    "tree": project_view.tree("{folder}/lib/bot", params["paths"]),
+}}))
+"""
+
 
 @dataclass
 class Played:
@@ -51,10 +68,12 @@ class Stage:
         self.folder = folder
         collection = folder / "ansible_collections/smallhost/headroom"
         (collection / "plugins/modules").mkdir(parents=True)
+        (collection / "plugins/lookup").symlink_to(ROOT / "plugins/lookup")
         for name in ("roles", "playbooks", "meta", "galaxy.yml"):
             (collection / name).symlink_to(ROOT / name)
         for module in ROOT.glob("plugins/modules/*.py"):
-            text = STAND_IN.format(folder=folder, name=module.stem)
+            text = LOOK if module.stem == "compose_project_info" else STAND_IN
+            text = text.format(folder=folder, name=module.stem, utils=ROOT / "plugins/module_utils")
             (collection / "plugins/modules" / module.name).write_text(text)
 
     def ansible(self, *arguments, answers=None, **variables):
@@ -80,8 +99,6 @@ class Stage:
         """Play one stage's role, and ask rollout's variables what they make of it. `model`: what Compose says."""
         if model:
             (self.folder / "model.json").write_text(json.dumps(model))
-            compose = ["sh", "-c", f"cat {self.folder}/model.json", "compose"]
-            answers = {**(answers or {}), "compose_usage_info": {"project": "bot", "compose_argv": compose}}
         items = "rollout_items | zip(rollout_results | map(attribute='changed')) | selectattr(1) | map('first') | sort"
         play = {
             "hosts": "localhost",

@@ -12,11 +12,11 @@ SERVICES = [{"role": "bot", "service": "bot", "memory": "120M"}]
 ENVIRONMENT = {"PYTHONPATH": "/opt/headroom/site", "HEADROOM_REDIRECT": "http://headroom-gateway:8080=api.openai.com"}
 MODEL = {"name": "bot", "services": {"bot": {"image": "bot", "environment": ENVIRONMENT}}}
 
-# It lists what it was told to build.
+# It keeps a list of what it was told to build and to remove.
 DOCKER = """\
 #!/bin/sh
 case "$1 $2" in
-  "image ls") grep -v -e -build$ {folder}/images || true ;;
+  "image rm") grep -v -x "$3" {folder}/images > {folder}/left; mv {folder}/left {folder}/images ;;
   build*) for word; do case $word in --tag=*) echo "${{word#--tag=}}" >> {folder}/images ;; esac; done ;;
 esac
 """
@@ -36,8 +36,7 @@ def play(stage):
             check=check,
             model=MODEL,
             headroom_services=SERVICES,
-            python_site_project_folder=str(folder / "lib/bot"),
-            stage3_caching_folder=str(folder / "lib/bot"),
+            headroom_folder=str(folder / "lib/bot"),
             stage3_caching_redis_memory="128mb",
             stage3_caching_redis_maxmemory=67108864,
             stage3_caching_gateway_memory="96MiB",

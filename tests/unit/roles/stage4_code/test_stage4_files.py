@@ -25,9 +25,9 @@ def play(stage):
             check=check,
             model=MODEL,
             headroom_services=SERVICES,
-            python_site_project_folder=str(folder / "lib/bot"),
-            stage4_code_counters=str(folder / "run/headroom/counters"),
-            stage4_code_tmpfiles=str(folder / "etc/counters.conf"),
+            headroom_folder=str(folder / "lib/bot"),
+            headroom_counters=str(folder / "run/headroom/counters"),
+            headroom_counters_tmpfiles=str(folder / "etc/counters.conf"),
             **variables,
         )
 
