@@ -68,8 +68,29 @@ def connect(docker_host: str | None, required: bool, warnings: list[str]) -> doc
 
 def find_project(params: Mapping[str, Any], engine: docker_engine.Engine | None) -> compose_project.Project:
     """The project that the task's parameters mean. Raises ProjectError, EngineError."""
+    wanted = (params["project_src"], tuple(params["files"]), params["project_name"])
+    if _known is not None and wanted in _known:
+        return _known[wanted]
     labels = engine.compose_labels() if engine else []
-    return compose_project.discover(params["project_src"], params["files"], params["project_name"], labels=labels)
+    project = compose_project.discover(*wanted, labels=labels)
+    if _known is not None:
+        _known[wanted] = project
+    return project
+
+
+# Projects that have been found already, while nothing is changed; None where something may be.
+_known: dict[tuple[Any, ...], compose_project.Project] | None = None
+
+
+@contextlib.contextmanager
+def one_look() -> Iterator[None]:
+    """Find each project once, and ask Compose for it once, for all tasks in the body. None of them may change it."""
+    global _known
+    _known = {}
+    try:
+        yield
+    finally:
+        _known = None
 
 
 def lasting(engine: docker_engine.Engine, project: str) -> list[docker_engine.Container]:

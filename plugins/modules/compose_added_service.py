@@ -182,41 +182,13 @@ undone:
       sample: restored
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils.added_service_run import apply_added, undo_added
-from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import CHANGE_ARGUMENT_SPEC, carry_out
-
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    **CHANGE_ARGUMENT_SPEC,
-    "services": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "definition": {"type": "dict", "required": True},
-        },
-    },
-    "networks": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "definition": {"type": "dict", "default": {}},
-        },
-    },
-    "host_reserve": {"type": "str", "default": "auto"},
-    "host_memory": {"type": "str"},
-}
+from ansible_collections.smallhost.headroom.plugins.module_utils.tasks import compose_added_service as task
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    carry_out(module, module.params["state"] == "absent", apply_added, undo_added)
+    task.work(AnsibleModule(argument_spec=task.ARGUMENT_SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

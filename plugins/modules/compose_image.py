@@ -229,29 +229,13 @@ undone:
       sample: restored
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils.images.run import apply, undo
-from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import CHANGE_ARGUMENT_SPEC, carry_out
-
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    **CHANGE_ARGUMENT_SPEC,
-    "services": {"type": "list", "elements": "str", "default": []},
-    "leave": {"type": "list", "elements": "str", "default": []},
-    "drop_requirements": {"type": "list", "elements": "str", "default": []},
-    "build_packages": {"type": "list", "elements": "str", "default": []},
-    "build_network": {"type": "str"},
-    "build_timeout": {"type": "int", "default": 1800},
-    "smoke_seconds": {"type": "int", "default": 20},
-    "retry": {"type": "bool", "default": False},
-}
+from ansible_collections.smallhost.headroom.plugins.module_utils.tasks import compose_image as task
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    carry_out(module, True, apply, undo)
+    task.work(AnsibleModule(argument_spec=task.ARGUMENT_SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

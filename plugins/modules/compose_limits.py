@@ -301,40 +301,13 @@ budget:
       sample: 1981587456
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils.limits_task.apply import apply_limits
-from ansible_collections.smallhost.headroom.plugins.module_utils.limits_task.undo import undo_limits
-from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import CHANGE_ARGUMENT_SPEC, carry_out
-
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    **CHANGE_ARGUMENT_SPEC,
-    "services": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "memory": {"type": "str"},
-            "memory_reservation": {"type": "str"},
-            "memory_swap": {"type": "str"},
-            "cpus": {"type": "float"},
-            "pids": {"type": "int"},
-            "redis_maxmemory": {"type": "str"},
-        },
-    },
-    "fit": {"type": "str", "choices": ["refuse", "raise", "force"], "default": "refuse"},
-    "host_reserve": {"type": "str", "default": "auto"},
-    "host_memory": {"type": "str"},
-    "apply": {"type": "str", "choices": ["live", "file"], "default": "live"},
-}
+from ansible_collections.smallhost.headroom.plugins.module_utils.tasks import compose_limits as task
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    carry_out(module, module.params["apply"] == "live", apply_limits, undo_limits)
+    task.work(AnsibleModule(argument_spec=task.ARGUMENT_SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

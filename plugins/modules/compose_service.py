@@ -230,47 +230,13 @@ undone:
       sample: restored
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import CHANGE_ARGUMENT_SPEC, carry_out
-from ansible_collections.smallhost.headroom.plugins.module_utils.service_run import apply_services, undo_services
-
-_STATE: dict[str, Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-_SETTING: dict[str, dict[str, Any]] = {
-    "name": {"type": "str", "required": True},
-    "value": {"type": "str"},
-    "state": _STATE,
-}
-_VOLUME: dict[str, dict[str, Any]] = {
-    "source": {"type": "str"},
-    "target": {"type": "str", "required": True},
-    "read_only": {"type": "bool", "default": False},
-    "state": _STATE,
-}
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    **CHANGE_ARGUMENT_SPEC,
-    "services": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "command_flags": {"type": "list", "elements": "dict", "default": [], "options": _SETTING},
-            "environment": {"type": "list", "elements": "dict", "default": [], "options": _SETTING},
-            "volumes": {"type": "list", "elements": "dict", "default": [], "options": _VOLUME},
-            "image": {"type": "str"},
-            "stop_grace_period": {"type": "str"},
-            "restart": {"type": "str"},
-        },
-    },
-}
+from ansible_collections.smallhost.headroom.plugins.module_utils.tasks import compose_service as task
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    carry_out(module, False, apply_services, undo_services)
+    task.work(AnsibleModule(argument_spec=task.ARGUMENT_SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -222,40 +222,13 @@ undone:
   sample: [{path: /opt/bot/deploy/docker-compose.prod.yml, outcome: restored}]
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils.project_task import CHANGE_ARGUMENT_SPEC, carry_out
-from ansible_collections.smallhost.headroom.plugins.module_utils.worker.task import apply_workers, undo_workers
-
-_VARIABLE: dict[str, dict[str, Any]] = {
-    "name": {"type": "str", "required": True},
-    "value": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-}
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    **CHANGE_ARGUMENT_SPEC,
-    "services": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "workers": {"type": "int"},
-            "recycle_after": {"type": "int"},
-            "result_ttl": {"type": "int"},
-            "longest_job": {"type": "str"},
-            "environment": {"type": "list", "elements": "dict", "default": [], "options": _VARIABLE},
-        },
-    },
-    "history": {"type": "path"},
-}
+from ansible_collections.smallhost.headroom.plugins.module_utils.tasks import compose_worker as task
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    carry_out(module, False, apply_workers, undo_workers)
+    task.work(AnsibleModule(argument_spec=task.ARGUMENT_SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -165,53 +165,13 @@ memory:
       sample: {dockerd: 73400320, containerd: 41943040, shims: 33554432, proxies: 0, journald: 20971520}
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils.docker_engine import EngineError
-from ansible_collections.smallhost.headroom.plugins.module_utils.host import docker_settings, docker_task
-from ansible_collections.smallhost.headroom.plugins.module_utils.host.daemon import DaemonError
-from ansible_collections.smallhost.headroom.plugins.module_utils.host.daemon_json import DaemonJsonError
-from ansible_collections.smallhost.headroom.plugins.module_utils.journal import (
-    UNDO_ARGUMENT_SPEC,
-    Journal,
-    JournalError,
-)
-
-SCOPE = "_host"
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    **UNDO_ARGUMENT_SPEC,
-    "settings": {"type": "dict", "default": {}},
-    "restart": {"type": "bool", "default": False},
-    "pidfile": {"type": "path", "default": "/run/docker.pid"},
-    "docker_host": {"type": "str"},
-}
-
-
-def run(module: AnsibleModule) -> dict[str, Any]:
-    """Find the engine, lock the journal, and do what the state asks for."""
-    params = module.params
-    engine = docker_task.find(params["pidfile"], params["docker_host"])
-    journal = Journal(SCOPE, params["state_dir"])
-    with journal.opened(module.check_mode, params["lock_timeout"]):
-        task = docker_task.Task(params, params["undo_key"] or "docker_daemon", journal, module.check_mode, engine)
-        act = docker_settings.present if params["state"] == "present" else docker_settings.absent
-        result = act(task)
-    for warning in task.warnings:
-        module.warn(warning)
-    return result
+from ansible_collections.smallhost.headroom.plugins.module_utils.tasks import docker_daemon as task
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    try:
-        result = run(module)
-    except (DaemonJsonError, DaemonError, EngineError, JournalError) as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename or 'the undo journal'}: {error.strerror}.")
-    module.exit_json(**result)
+    task.work(AnsibleModule(argument_spec=task.ARGUMENT_SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

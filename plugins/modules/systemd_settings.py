@@ -119,55 +119,13 @@ figures:
       sample: {memory: 8388608, disk: 209715200}
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.smallhost.headroom.plugins.module_utils.host import systemd_task
-from ansible_collections.smallhost.headroom.plugins.module_utils.host.daemon import DaemonError
-from ansible_collections.smallhost.headroom.plugins.module_utils.host.systemd_conf import ConfError
-from ansible_collections.smallhost.headroom.plugins.module_utils.journal import (
-    UNDO_ARGUMENT_SPEC,
-    Journal,
-    JournalError,
-)
-
-SCOPE = "_host"
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    **UNDO_ARGUMENT_SPEC,
-    "conf": {"type": "str", "choices": ["journald", "system"], "required": True},
-    "settings": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {"name": {"type": "str", "required": True}, "value": {"type": "str", "required": True}},
-    },
-    "name": {"type": "str", "default": "90-headroom.conf"},
-}
-
-
-def run(module: AnsibleModule) -> dict[str, Any]:
-    """Lock the journal and do what the state asks for."""
-    params = module.params
-    journal = Journal(SCOPE, params["state_dir"])
-    with journal.opened(module.check_mode, params["lock_timeout"]):
-        task = systemd_task.Task(params, params["undo_key"] or "systemd_settings", journal, module.check_mode)
-        act = systemd_task.present if params["state"] == "present" else systemd_task.absent
-        result = act(task)
-    for warning in task.warnings:
-        module.warn(warning)
-    return result
+from ansible_collections.smallhost.headroom.plugins.module_utils.tasks import systemd_settings as task
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    try:
-        result = run(module)
-    except (ConfError, DaemonError, JournalError) as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename or 'the undo journal'}: {error.strerror}.")
-    module.exit_json(**result)
+    task.work(AnsibleModule(argument_spec=task.ARGUMENT_SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import types
 import pytest
 from ansible_collections.smallhost.headroom.plugins.module_utils import docker_engine, project_task
 from ansible_collections.smallhost.headroom.plugins.module_utils.redis.server import RedisError
-from ansible_collections.smallhost.headroom.plugins.modules import rq_failed_jobs
+from ansible_collections.smallhost.headroom.plugins.module_utils.tasks import rq_failed_jobs
 
 
 def test_a_redis_that_does_not_run_is_said(monkeypatch):

@@ -11,7 +11,7 @@ import os
 
 import pytest
 from ansible_collections.smallhost.headroom.plugins.module_utils.kernel.settings import KernelError, LiveTree
-from ansible_collections.smallhost.headroom.plugins.modules.sysctl_memory import argument_spec, run
+from ansible_collections.smallhost.headroom.plugins.module_utils.tasks.sysctl_memory import ARGUMENT_SPEC, run
 
 FILE, TWIN = "etc/sysctl.d/90-headroom.conf", "etc/tmpfiles.d/headroom-thp.conf"
 
@@ -50,7 +50,7 @@ def host(tmp_path):
 @pytest.fixture
 def call(host, tmp_path):
     def _call(check_mode=False, **params):
-        defaults = {key: spec.get("default") for key, spec in argument_spec().items()}
+        defaults = {key: spec.get("default") for key, spec in ARGUMENT_SPEC.items()}
         given = {**defaults, "root": str(host), "state_dir": str(tmp_path / "state"), **params}
         hugepages = given["transparent_hugepage"]
         given["transparent_hugepage"] = hugepages and {"enabled": None, "defrag": None, **hugepages}

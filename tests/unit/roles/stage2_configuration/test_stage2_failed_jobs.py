@@ -6,19 +6,12 @@
 
 from __future__ import annotations
 
-MEMORY = dict.fromkeys(("dockerd", "containerd", "shims", "proxies", "journald", "total"), 1)
-ANSWERS = {
-    "swap_file": {"total": 1, "reason": ""},
-    "sysctl_memory": {"settings": []},
-    "systemd_settings": {"figures": {"before": {}, "after": {}}},
-    "docker_daemon": {"memory": {"before": MEMORY, "after": MEMORY}, "restart_pending": [], "not_applied": []},
-}
 REDIS = [{"role": "redis", "service": "redis", "memory": "128M"}]
 
 
 def test_failed_jobs_that_are_to_go_are_work(stage):
     def work(**result):
-        answers = {**ANSWERS, "rq_failed_jobs": result}
+        answers = {"rq_failed_jobs": result}
         days = {"stage2_configuration_failed_jobs_days": 30}
         return stage.play("stage2_configuration", answers=answers, headroom_services=REDIS, **days).work
 

@@ -25,8 +25,8 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.redis.server im
     Stopped,
     redis,
 )
-from ansible_collections.smallhost.headroom.plugins.modules import redis_maxmemory
-from ansible_collections.smallhost.headroom.plugins.modules.redis_maxmemory import ARGUMENT_SPEC
+from ansible_collections.smallhost.headroom.plugins.module_utils.tasks import redis_maxmemory
+from ansible_collections.smallhost.headroom.plugins.module_utils.tasks.redis_maxmemory import ARGUMENT_SPEC
 
 MB = 1024**2
 OWNER = "redis_maxmemory"

@@ -1,0 +1,157 @@
+# Copyright (c) 2026, the Headroom authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one look at all stages: it asks the modules for just what the items' tasks ask them, and for all of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+SERVICES = [
+    {"role": "bot", "service": "bot", "memory": "120M", "cpus": 0.5},
+    {"role": "api", "service": "api", "memory": "150M", "workers": 1},
+    {"role": "worker", "service": "worker", "memory": "200M", "workers": 2},
+    {"role": "redis", "service": "redis", "memory": "128M", "policy": "volatile-ttl"},
+    {"role": "redis", "service": "redis2", "memory": "64M", "maxmemory": "32mb"},
+]
+ENVIRONMENT = {"PYTHONPATH": "/opt/headroom/site", "HEADROOM_RUNTIME": "images", "HEADROOM_REDIRECT": "http://x=y"}
+MODEL = {
+    "name": "bot",
+    "services": {
+        "bot": {"image": "bot", "environment": ENVIRONMENT, "mem_limit": "150000000", "network_mode": "host"},
+        "api": {"image": "api", "environment": ENVIRONMENT, "networks": {"front": None}},
+        "worker": {"image": "worker", "environment": ENVIRONMENT},
+        "redis": {"image": "redis:7"},
+        "redis2": {"image": "redis:7"},
+    },
+}
+STAGES = ("stage1_quick_wins", "stage2_configuration", "stage3_caching", "stage4_code")
+ASKS = {
+    "as it comes": {},
+    "otherwise": {
+        "stage2_configuration_swap": "",
+        "stage2_configuration_failed_jobs_days": 7,
+        "stage2_configuration_images_build_network": "host",
+        "stage2_configuration_images_leave": ["bot"],
+        "stage2_configuration_longest_job": "10m",
+        "stage3_caching_redirect": "variables",
+        "stage3_caching_services": ["api"],
+        "stage4_code_options": {"http": "timeout=30"},
+        "headroom_limit_fit": "refuse",
+        "headroom_host_reserve": "20%",
+    },
+}
+
+# It keeps a list of what it was told to build and to remove.
+DOCKER = """\
+#!/bin/sh
+case "$1 $2" in
+  "image rm") grep -v -x "$3" {folder}/images > {folder}/left; mv {folder}/left {folder}/images ;;
+  build*) for word; do case $word in --tag=*) echo "${{word#--tag=}}" >> {folder}/images ;; esac; done ;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def host(stage):
+    """The variables of a host whose folders are this test's, and an engine that builds what it is told to."""
+    folder = stage.folder
+    (folder / "etc").mkdir()
+    (folder / "run").mkdir()
+    (folder / "lib/bot").mkdir(parents=True)
+    (folder / "images").touch()
+    (folder / "ip").write_text("#!/bin/sh\necho []\n")
+    (folder / "docker").write_text(DOCKER.format(folder=folder))
+    for program in ("ip", "docker"):
+        (folder / program).chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder), prepend=":")
+        yield {
+            "headroom_project_src": "/opt/bot",
+            "headroom_services": SERVICES,
+            "headroom_folder": str(folder / "lib/bot"),
+            "headroom_counters": str(folder / "run/headroom/counters"),
+            "headroom_counters_tmpfiles": str(folder / "etc/counters.conf"),
+            "ansible_become": False,
+            "ansible_python_interpreter": sys.executable,
+        }
+
+
+def site(stage, variables, in_place=True, *arguments):
+    code, output = stage.ansible(
+        "smallhost.headroom.site", "-i", "localhost,", "-c", "local", *arguments,
+        answers={"plan_info": {"in_place": in_place}}, **variables,
+    )  # fmt: skip
+    assert code == 0, output
+    return output, [json.loads(line) for line in (stage.folder / "calls").read_text().splitlines()]
+
+
+def asked(module, args):
+    """One thing that is asked of a module, without what is so by default."""
+    kept = {key: value for key, value in args.items() if not key.startswith("_ansible") and (key, value) != DEFAULT}
+    return json.dumps([module, kept], sort_keys=True)
+
+
+DEFAULT = ("state", "present")
+# They look, and are no check of the stage's.
+NO_CHECKS = ("compose_project_info", "compose_usage_info")
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_it_asks_for_what_the_tasks_ask_for(stage, host, ask):
+    variables = {**host, **ASKS[ask]}
+    wanted = set()
+    for name in STAGES:
+        if name in STAGES[2:]:
+            stage.play(name, model=MODEL, **variables)  # so that its files are there
+        played = stage.play(name, model=MODEL, check=True, **variables)
+        assert not played.work, played.output
+        wanted |= {asked(module, args) for module, args in played.calls if module not in NO_CHECKS}
+    _output, calls = site(stage, variables)
+    (checks,) = [args["checks"] for module, args in calls if module == "plan_info"]
+    assert {asked(check["module"], check["args"]) for check in checks} == wanted
+    assert len(checks) == len(wanted)
+
+
+def test_with_nothing_to_do_no_stage_is_gone_through(stage, host):
+    output, calls = site(stage, host)
+    assert [module for module, _args in calls] == ["compose_project_info", "plan_info"]
+    assert "All stages are in place" in output
+    assert output.count("no hosts matched") == 4
+
+
+def modules(calls):
+    return {module for module, _args in calls}
+
+
+def test_what_is_not_in_place_is_gone_through(stage, host):
+    output, calls = site(stage, host, in_place=False)
+    assert {"compose_limits", "sysctl_memory", "compose_added_service"} <= modules(calls)
+    assert "no hosts matched" not in output
+    # The look at the project serves the stages too.
+    assert len([module for module, _args in calls if module == "compose_project_info"]) == 1
+
+
+@pytest.mark.parametrize("lost", ["lib/bot/site/sitecustomize.py", "lib/bot/gateway/policy.toml", "etc/counters.conf"])
+def test_a_file_that_is_missing_is_seen_before_any_module_is_asked(stage, host, lost):
+    path = stage.folder / lost
+    text = path.read_bytes()
+    path.unlink()
+    try:
+        assert "plan_info" not in modules(site(stage, host, True, "--check")[1])
+        _output, calls = site(stage, host)
+        assert "plan_info" not in modules(calls)
+        assert "compose_limits" in modules(calls)
+    finally:
+        path.write_bytes(text)
+
+
+def test_an_undo_and_a_check_go_through_the_stages(stage, host):
+    for variables, arguments in (({"headroom_state": "absent"}, ()), ({}, ("--check",))):
+        _output, calls = site(stage, {**host, **variables}, True, *arguments)
+        assert "plan_info" not in modules(calls)
+        assert "compose_limits" in modules(calls)
