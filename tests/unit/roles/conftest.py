@@ -48,6 +48,8 @@ sys.path.insert(0, "{utils}")
 import project_view
 params = json.load(open(sys.argv[1]))
 model = json.load(open("{folder}/model.json"))
+with open("{folder}/calls", "a") as calls:
+    calls.write(json.dumps(["{name}", params]) + chr(10))
 images = open("{folder}/images").read().split() if os.path.exists("{folder}/images") else []
 print(json.dumps({{
     "changed": False, "project": "bot", "compose_argv": ["docker", "compose"], "images": images, "unfinished": None,

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
+
+yaml = pytest.importorskip("yaml")
+
+ROOT = Path(__file__).resolve().parents[4]
+SITE = "smallhost.headroom.site"
 
 SERVICES = [
     {"role": "bot", "service": "bot", "memory": "120M", "cpus": 0.5},
@@ -58,7 +64,7 @@ esac
 
 @pytest.fixture(scope="module")
 def host(stage):
-    """The variables of a host whose folders are this test's, and an engine that builds what it is told to."""
+    """The variables of a host with stages 3 and 4, whose folders are this test's."""
     folder = stage.folder
     (folder / "etc").mkdir()
     (folder / "run").mkdir()
@@ -70,7 +76,7 @@ def host(stage):
         (folder / program).chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(folder), prepend=":")
-        yield {
+        variables = {
             "headroom_project_src": "/opt/bot",
             "headroom_services": SERVICES,
             "headroom_folder": str(folder / "lib/bot"),
@@ -79,15 +85,24 @@ def host(stage):
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
         }
+        for name in STAGES[2:]:
+            stage.play(name, model=MODEL, **variables)  # so that their files are there
+        yield variables
 
 
-def site(stage, variables, in_place=True, *arguments):
-    code, output = stage.ansible(
-        "smallhost.headroom.site", "-i", "localhost,", "-c", "local", *arguments,
-        answers={"plan_info": {"in_place": in_place}}, **variables,
-    )  # fmt: skip
+def played(stage, variables, *arguments, in_place=True):
+    """What came of a playbook: its output, and the calls of modules."""
+    where = ("-i", "localhost,", "-c", "local")
+    code, output = stage.ansible(*where, *arguments, answers={"plan_info": {"in_place": in_place}}, **variables)
     assert code == 0, output
     return output, [json.loads(line) for line in (stage.folder / "calls").read_text().splitlines()]
+
+
+def look_only(stage, variables, *arguments):
+    """The modules that the first play of site.yml calls, and no other play."""
+    site = yaml.safe_load((ROOT / "playbooks/site.yml").read_text())
+    (stage.folder / "look.yml").write_text(json.dumps(site[:1]))
+    return [module for module, _args in played(stage, variables, *arguments, "look.yml")[1]]
 
 
 def asked(module, args):
@@ -106,52 +121,46 @@ def test_it_asks_for_what_the_tasks_ask_for(stage, host, ask):
     variables = {**host, **ASKS[ask]}
     wanted = set()
     for name in STAGES:
-        if name in STAGES[2:]:
-            stage.play(name, model=MODEL, **variables)  # so that its files are there
-        played = stage.play(name, model=MODEL, check=True, **variables)
-        assert not played.work, played.output
-        wanted |= {asked(module, args) for module, args in played.calls if module not in NO_CHECKS}
-    _output, calls = site(stage, variables)
+        stages = stage.play(name, model=MODEL, check=True, **variables)
+        assert not stages.work, stages.output
+        wanted |= {asked(module, args) for module, args in stages.calls if module not in NO_CHECKS}
+    _output, calls = played(stage, variables, SITE)
     (checks,) = [args["checks"] for module, args in calls if module == "plan_info"]
     assert {asked(check["module"], check["args"]) for check in checks} == wanted
     assert len(checks) == len(wanted)
 
 
 def test_with_nothing_to_do_no_stage_is_gone_through(stage, host):
-    output, calls = site(stage, host)
+    output, calls = played(stage, host, SITE)
     assert [module for module, _args in calls] == ["compose_project_info", "plan_info"]
     assert "All stages are in place" in output
     assert output.count("no hosts matched") == 4
 
 
-def modules(calls):
-    return {module for module, _args in calls}
-
-
 def test_what_is_not_in_place_is_gone_through(stage, host):
-    output, calls = site(stage, host, in_place=False)
-    assert {"compose_limits", "sysctl_memory", "compose_added_service"} <= modules(calls)
+    output, calls = played(stage, host, SITE, in_place=False)
+    modules = [module for module, _args in calls]
+    assert {"compose_limits", "sysctl_memory", "compose_added_service"} <= set(modules)
     assert "no hosts matched" not in output
     # The look at the project serves the stages too.
-    assert len([module for module, _args in calls if module == "compose_project_info"]) == 1
+    assert modules.count("compose_project_info") == 1
 
 
-@pytest.mark.parametrize("lost", ["lib/bot/site/sitecustomize.py", "lib/bot/gateway/policy.toml", "etc/counters.conf"])
-def test_a_file_that_is_missing_is_seen_before_any_module_is_asked(stage, host, lost):
-    path = stage.folder / lost
-    text = path.read_bytes()
-    path.unlink()
-    try:
-        assert "plan_info" not in modules(site(stage, host, True, "--check")[1])
-        _output, calls = site(stage, host)
-        assert "plan_info" not in modules(calls)
-        assert "compose_limits" in modules(calls)
-    finally:
+def test_a_file_that_is_missing_is_seen_before_any_module_is_asked(stage, host):
+    for lost in ("lib/bot/site/sitecustomize.py", "lib/bot/gateway/policy.toml", "etc/counters.conf", "images"):
+        path = stage.folder / lost
+        text = path.read_bytes()
+        path.unlink()
+        assert look_only(stage, host) == ["compose_project_info"], lost
         path.write_bytes(text)
+    assert look_only(stage, host) == ["compose_project_info", "plan_info"]
 
 
 def test_an_undo_and_a_check_go_through_the_stages(stage, host):
-    for variables, arguments in (({"headroom_state": "absent"}, ()), ({}, ("--check",))):
-        _output, calls = site(stage, {**host, **variables}, True, *arguments)
-        assert "plan_info" not in modules(calls)
-        assert "compose_limits" in modules(calls)
+    assert look_only(stage, {**host, "headroom_state": "absent"}) == []
+    assert look_only(stage, host, "--check") == []
+
+
+def test_a_service_that_the_project_does_not_have_is_left_to_the_stages(stage, host):
+    services = [*SERVICES, {"role": "bot", "service": "bto", "memory": "100M"}]
+    assert look_only(stage, {**host, "headroom_services": services}) == ["compose_project_info"]
