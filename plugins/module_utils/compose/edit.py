@@ -101,7 +101,11 @@ def _parse(data: bytes, name: str) -> Tree:
         text = data[len(_BOM) :].decode() if data.startswith(_BOM) else data.decode()
     except UnicodeDecodeError as error:
         raise EditError(name, data[: error.start].count(b"\n") + 1, "it is not UTF-8 text") from None
-    return t.cast(Tree, _guarded(name, lambda: Tree(text)))
+    return t.cast(Tree, _guarded(name, lambda: _tree(text)))
+
+
+# A task reads the same text several times, and PyYAML takes 15 ms for a small project. A tree is never changed.
+_tree = functools.lru_cache(maxsize=8)(Tree)
 
 
 def _bytes_of(text: str, before: bytes) -> bytes:
