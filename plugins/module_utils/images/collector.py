@@ -206,14 +206,35 @@ def _dpkg_state() -> list[int] | None:
     return [status.st_size, int(status.st_mtime)]
 
 
-def _named_before(home: str) -> set[str]:
-    """The packages that earlier installations need, so that one list has all."""
+def _noted_before(home: str, note: str) -> set[str]:
+    """The lines that earlier installations have noted, so that one list has all."""
     found: set[str] = set()
     for number in os.listdir(home):
-        path = os.path.join(home, number, NOTES, "packages")
+        path = os.path.join(home, number, NOTES, note)
         if os.path.isfile(path):
             with open(path) as stream:
-                found.update(stream.read().split())
+                found.update(stream.read().splitlines())
+    return found
+
+
+def _note(goal: str, note: str, lines: Iterable[str]) -> None:
+    with open(os.path.join(goal, NOTES, note), "w") as stream:
+        stream.write("".join(line + "\n" for line in sorted(lines)))
+
+
+def foreign(goal: str, root: str, uid: int) -> set[str]:
+    """Folders of the copy, as `UID:GID /path`, that belong to somebody else where they come from, as /usr does.
+
+    The final stage gives the whole copy to the user, by name, because the number may be another one there.
+    """
+    found = set()
+    for folder, _folders, _files in os.walk(goal):
+        place = os.path.relpath(folder, goal)
+        origin = os.path.join(root, place)
+        status = os.lstat(origin) if os.path.lexists(origin) else None
+        if status is None or status.st_uid != uid:
+            who = f"{status.st_uid}:{status.st_gid}" if status else "0:0"
+            found.add(f"{who} /{place}")
     return found
 
 
@@ -238,13 +259,14 @@ def after(number: str, development: Sequence[str]) -> None:
     for path in kept:
         copy("/" + path, os.path.join(goal, path), os.getuid())
     binaries = ["/" + path for path in kept if not os.path.islink("/" + path) and is_binary("/" + path)]
-    needed = behind(development, _depends) | _named_before(HOME)
+    needed = behind(development, _depends) | _noted_before(HOME, "packages")
     for start in range(0, len(binaries), 200):
         argv = ["ldd", *binaries[start : start + 200]]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
         needed |= {name for name in (owner(path, owned) for path in libraries(done.stdout)) if name}
-    with open(os.path.join(goal, NOTES, "packages"), "w") as stream:
-        stream.write("".join(name + "\n" for name in sorted(needed)))
+    _note(goal, "packages", needed)
+    if os.getuid():
+        _note(goal, "folders", foreign(goal, "/", os.getuid()) | _noted_before(HOME, "folders"))
     size = sum(now[path][0] for path in kept)
     sys.stdout.write(f"kept {len(kept)} of {len(new)} new files, {size // 1000000} MB\n")
 

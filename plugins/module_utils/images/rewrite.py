@@ -337,17 +337,18 @@ def _final_stage(recipe: Recipe) -> list[str]:
     lines = [_from(recipe, recipe.final_image, recipe.alias)]
     if recipe.needed:
         lines.append(shell.joined(["apt-get update", f"{_INSTALL} {' '.join(recipe.needed)}", _LISTS]))
-    user, number = "root", 0
+    user, number, given_away = "root", 0, False
     for index, step in enumerate(recipe.steps):
         if step.source.keyword == "USER":
             user = step.source.argument
         if step.kind in ("install", "both"):
             number += 1
+            given_away = given_away or not _is_root(user)
             lines += [*(_apt_part(recipe, step) if step.kind == "both" else []), _fetched(number, user)]
             if step.kind == "install" and step.commands:
                 lines.append(shell.joined(step.commands))
             if not _followed(recipe, index):
-                lines += _with_libraries(user)
+                lines += _with_libraries(user, given_away)
         elif step.kind == "apt":
             lines += _apt_part(recipe, step)
         else:
@@ -391,9 +392,13 @@ def _fetched(number: int, user: str) -> str:
     return f"COPY --from={_STAGE} {chown}/headroom/{number}/ /"
 
 
-def _with_libraries(user: str) -> list[str]:
-    """Install the Debian packages of the shared libraries that were found to be needed and are not there."""
+def _with_libraries(user: str, given_away: bool) -> list[str]:
+    """Install the Debian packages of the shared libraries that were found to be needed and are not there.
+
+    `given_away`: what was fetched belongs to a user that is not root, folders of the system on the way to it too.
+    """
     check = f'for name in $(cat {_NOTES}/packages); do dpkg -s "$name" > /dev/null 2>&1 || echo "$name"; done'
     install = f'if [ -n "$missing" ]; then apt-get update && {_INSTALL} $missing && {_LISTS}; fi'
-    run = shell.joined([f"missing=$({check})", install, "ldconfig"])
+    give_back = f'while read -r owner path; do chown "$owner" "$path"; done < {_NOTES}/folders'
+    run = shell.joined([f"missing=$({check})", install, "ldconfig", *([give_back] if given_away else [])])
     return [run] if _is_root(user) else ["USER root", run, f"USER {user}"]

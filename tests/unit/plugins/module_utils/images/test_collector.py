@@ -140,3 +140,18 @@ def test_it_is_a_program_of_its_own(tmp_path):
     done = subprocess.run([sys.executable, collector.__file__], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "IndexError" in done.stderr
+
+
+def test_folders_of_the_system_are_noted_with_their_owner(tmp_path):
+    """The final stage gives the whole copy to the user, and COPY changes the owner of folders that are there, too."""
+    root, goal = tmp_path / "root", tmp_path / "1"
+    (root / "usr/local/my lib").mkdir(parents=True)
+    (root / "home/bot").mkdir(parents=True)
+    for place in ("usr/local/my lib", "home/bot", "usr/local/share/headroom"):
+        (goal / place).mkdir(parents=True)
+    here = os.lstat(root)
+    own = f"{here.st_uid}:{here.st_gid}"
+    places = (".", "usr", "usr/local", "usr/local/my lib", "home", "home/bot")
+    noted = {f"{own} /{place}" for place in places} | {"0:0 /usr/local/share", "0:0 /usr/local/share/headroom"}
+    assert collector.foreign(str(goal), str(root), here.st_uid + 1) == noted
+    assert collector.foreign(str(goal), str(root), here.st_uid) == {line for line in noted if "share" in line}

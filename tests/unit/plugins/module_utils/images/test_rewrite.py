@@ -67,6 +67,8 @@ def test_what_a_user_installs_belongs_to_that_user():
     assert ("COPY", "--from=headroom-build --chown=bot /headroom/1/ /") in final
     place = final.index(("USER", "root"))
     assert final[place + 2] == ("USER", "bot")
+    # COPY --chown gives folders of the system to the user, too.
+    assert 'chown "$owner" "$path"' in final[place + 1][1]
 
 
 def test_apt_and_pip_in_one_instruction_are_taken_apart():
