@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -68,29 +68,37 @@ def connect(docker_host: str | None, required: bool, warnings: list[str]) -> doc
 
 def find_project(params: Mapping[str, Any], engine: docker_engine.Engine | None) -> compose_project.Project:
     """The project that the task's parameters mean. Raises ProjectError, EngineError."""
-    wanted = (params["project_src"], tuple(params["files"]), params["project_name"])
-    if _known is not None and wanted in _known:
-        return _known[wanted]
     labels = engine.compose_labels() if engine else []
-    project = compose_project.discover(*wanted, labels=labels)
-    if _known is not None:
-        _known[wanted] = project
-    return project
+    wanted = (params["project_src"], params["files"], params["project_name"])
+    return compose_project.discover(*wanted, run=_ask_compose, labels=labels)
 
 
-# Projects that have been found already, while nothing is changed; None where something may be.
-_known: dict[tuple[Any, ...], compose_project.Project] | None = None
+# What Compose has answered already, while nothing is changed; None where something may be.
+_answers: dict[tuple[tuple[str, ...], bytes | None], compose_project.Completed] | None = None
+
+
+def _ask_compose(argv: Sequence[str], stdin: bytes | None = None) -> compose_project.Completed:
+    if _answers is None:
+        return compose_project.run_command(argv, stdin)
+    question = (tuple(argv), stdin)
+    if question not in _answers:
+        _answers[question] = compose_project.run_command(argv, stdin)
+    return _answers[question]
 
 
 @contextlib.contextmanager
 def one_look() -> Iterator[None]:
-    """Find each project once, and ask Compose for it once, for all tasks in the body. None of them may change it."""
-    global _known
-    _known = {}
+    """Ask Compose nothing twice, for all tasks in the body. None of them may change a project.
+
+    Only answers are shared: a project is each task's own, as what one asks it for (a service of an inactive profile)
+    must not show in another's result.
+    """
+    global _answers
+    _answers = {}
     try:
         yield
     finally:
-        _known = None
+        _answers = None
 
 
 def lasting(engine: docker_engine.Engine, project: str) -> list[docker_engine.Container]:

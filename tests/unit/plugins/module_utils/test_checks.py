@@ -12,18 +12,32 @@ from ansible_collections.smallhost.headroom.plugins.module_utils.compose import 
 
 MODULES = Path(project_task.__file__).parents[1] / "modules"
 
-# It says of itself how often it was asked.
+# It says of itself how often it was asked. `tool` is in a profile that is not active.
 DOCKER = """\
 #!/bin/sh
+tool=
 case "$*" in *" config "*) echo asked >> {folder}/asked ;; esac
-printf '{{"name": "bot", "services": {{"api": {{"image": "api", "environment": {{"POOL": "2"}}}}}}}}'
+case "$*" in *" --profile "*) tool=', "tool": {{"image": "tool", "environment": {{"POOL": "2"}}}}' ;; esac
+printf '{{"name": "bot", "services": {{"api": {{"image": "api", "environment": {{"POOL": "2"}}}}%s}}}}' "$tool"
+"""
+FILE = """\
+services:
+  api:
+    image: api
+    environment:
+      POOL: 2
+  tool:
+    image: tool
+    profiles: [by hand]
+    environment:
+      POOL: 2
 """
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A project whose engine is away, with a stand-in for Compose; the parameters of a task on it."""
-    (tmp_path / "compose.yaml").write_text("services:\n  api:\n    image: api\n    environment:\n      POOL: 2\n")
+    (tmp_path / "compose.yaml").write_text(FILE)
     (tmp_path / "docker").write_text(DOCKER.format(folder=tmp_path))
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
@@ -67,12 +81,37 @@ def test_one_that_fails_stops_no_other_and_compose_is_asked_once(place, tmp_path
     assert (tmp_path / "asked").read_text().count("asked") == 2
 
 
-def test_a_look_ends_with_what_it_has_found(place):
+def test_what_one_check_asks_for_shows_in_no_others_answer(place):
+    tool = {"services": [{"name": "tool", "definition": {"image": "tool"}}]}
+    added = {"module": "compose_added_service", "args": {**place, **tool}}
+    first, second = checks.look([service(place, "tool", "2"), added])
+    assert first["error"] is None
+    assert checks.look([added]) == [second]
+
+
+def test_the_project_is_the_one_that_the_engine_tells_of(place):
+    class Engine:
+        def compose_labels(self):
+            folder = place["project_src"]
+            files = {project.LABEL_FOLDER: folder, project.LABEL_FILES: f"{folder}/compose.yaml"}
+            return [{project.LABEL_PROJECT: "running", **files}]
+
+    task = {"files": [], "project_name": None, **place}
     with project_task.one_look():
-        task = {"files": [], "project_name": None, **place}
-        assert project_task.find_project(task, None) is project_task.find_project(task, None)
-    assert project_task.find_project(task, None) is not project_task.find_project(task, None)
-    assert isinstance(project_task.find_project(task, None), project.Project)
+        assert project_task.find_project(task, None).name == "bot"
+        assert project_task.find_project(task, Engine()).name == "running"
+
+
+def test_a_look_ends_with_what_it_has_found(place, tmp_path):
+    task = {"files": [], "project_name": None, **place}
+
+    def asked():
+        project_task.find_project(task, None).config()
+        return (tmp_path / "asked").read_text().count("asked")
+
+    with project_task.one_look():
+        assert [asked(), asked()] == [1, 1]
+    assert [asked(), asked()] == [2, 3]
 
 
 def test_an_error_that_nobody_expected_is_told_too(place, monkeypatch):
