@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -63,8 +63,8 @@ class Asked:
 
     _name: str
     params: Mapping[str, Any]
+    no_log_values: set[str]
     check_mode: bool = True
-    no_log_values: set[str] = field(default_factory=set)
 
     def warn(self, text: str) -> None:
         """Nothing: whoever carries the task out is warned."""
@@ -76,14 +76,18 @@ class Asked:
         raise Refused(msg)
 
 
-def ask(module: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a module returns in check mode. Raises Refused with the message that it would fail with."""
+def ask(module: str, args: Mapping[str, Any], secrets: set[str]) -> Mapping[str, Any]:
+    """What a module returns in check mode. Raises Refused with the message that it would fail with.
+
+    What must not be shown is added to `secrets`, whatever comes of it: messages may hold it.
+    """
     task = TASKS[module]
     checked = ArgumentSpecValidator(task.ARGUMENT_SPEC, **getattr(task, "CONSTRAINTS", {})).validate(dict(args))
+    secrets.update(checked._no_log_values)  # as AnsibleModule does
     if checked.error_messages:
         raise Refused("; ".join(checked.error_messages))
     try:
-        task.work(Asked(module, checked.validated_parameters))
+        task.work(Asked(module, checked.validated_parameters, secrets))
     except Answered as answered:
         return answered.result
     raise Refused(f"{module} gave no answer")
@@ -95,14 +99,17 @@ def pending(result: Mapping[str, Any]) -> list[str]:
     return sorted({*services, *(result.get("recreate_pending") or [])})
 
 
-def look(checks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each check (`module`, `args`) with what it would change. None of them stops the others."""
+def look(checks: Iterable[Mapping[str, Any]], secrets: set[str]) -> list[dict[str, Any]]:
+    """Each check (`module`, `args`) with what it would change. None of them stops the others.
+
+    What the rows may hold and must not be shown is added to `secrets`.
+    """
     found = []
     with project_task.one_look():
         for check in checks:
             row: dict[str, Any] = {"module": check["module"], "changed": False, "recreate_pending": [], "error": None}
             try:
-                result = ask(check["module"], check["args"])
+                result = ask(check["module"], check["args"], secrets)
                 row.update(changed=bool(result["changed"]), recreate_pending=pending(result))
             except Refused as refused:
                 row["error"] = str(refused)

@@ -13,6 +13,8 @@ description:
   - Runs each module in check mode, all in one process. Starting Python and reading the project take most of the time of
     a module that has nothing to do, and happen once here.
   - A module that would fail does not stop the others, and its message is returned.
+  - What the modules keep out of their results is kept out of this one's too. The host's log has O(checks) as they were
+    given, so set C(no_log) for a task with a password in them.
 author:
   - Headroom authors (@smallhost)
 extends_documentation_fragment:
@@ -123,8 +125,9 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    rows = checks.look(module.params["checks"])
-    module.exit_json(changed=False, checks=rows, in_place=checks.in_place(rows))
+    rows = checks.look(module.params["checks"], module.no_log_values)
+    in_place = checks.in_place(rows)
+    module.exit_json(changed=False, checks=rows, in_place=in_place)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,10 @@ def service(place, name, value):
     return {"module": "compose_service", "args": {**place, "services": services}}
 
 
+def look(*asked):
+    return checks.look(asked, set())
+
+
 def test_every_module_that_is_offered_calls_the_same_code():
     for name, task in checks.TASKS.items():
         text = (MODULES / f"{name}.py").read_text()
@@ -61,14 +65,12 @@ def test_every_module_that_is_offered_calls_the_same_code():
 
 
 def test_one_that_fails_stops_no_other_and_compose_is_asked_once(place, tmp_path):
-    rows = checks.look(
-        [
-            service(place, "api", "2"),
-            service(place, "apo", "2"),
-            {"module": "compose_service", "args": {"services": [{"nam": "api"}]}},
-            {"module": "compose_limits", "args": {**place, "services": [{"name": "api", "memory": "1M"}]}},
-            service(place, "api", "2"),
-        ]
+    rows = look(
+        service(place, "api", "2"),
+        service(place, "apo", "2"),
+        {"module": "compose_service", "args": {"services": [{"nam": "api"}]}},
+        {"module": "compose_limits", "args": {**place, "services": [{"name": "api", "memory": "1M"}]}},
+        service(place, "api", "2"),
     )
     assert [row["changed"] for row in rows] == [False] * 5
     first, unknown, wrong, away, last = (row["error"] for row in rows)
@@ -84,9 +86,9 @@ def test_one_that_fails_stops_no_other_and_compose_is_asked_once(place, tmp_path
 def test_what_one_check_asks_for_shows_in_no_others_answer(place):
     tool = {"services": [{"name": "tool", "definition": {"image": "tool"}}]}
     added = {"module": "compose_added_service", "args": {**place, **tool}}
-    first, second = checks.look([service(place, "tool", "2"), added])
+    first, second = look(service(place, "tool", "2"), added)
     assert first["error"] is None
-    assert checks.look([added]) == [second]
+    assert look(added) == [second]
 
 
 def test_the_project_is_the_one_that_the_engine_tells_of(place):
@@ -119,8 +121,21 @@ def test_an_error_that_nobody_expected_is_told_too(place, monkeypatch):
         raise KeyError("surprise")
 
     monkeypatch.setattr(checks.TASKS["swap_file"], "work", work)
-    (row,) = checks.look([{"module": "swap_file", "args": {}}])
+    (row,) = look({"module": "swap_file", "args": {}})
     assert row["error"] == "KeyError: 'surprise'" and not checks.in_place([row])
+
+
+def test_secrets_are_known_whatever_comes_of_a_check(monkeypatch):
+    def work(module):
+        module.no_log_values.add("of the server")
+        module.fail_json(msg="no")
+
+    monkeypatch.setattr(checks.TASKS["redis_maxmemory"], "work", work)
+    secrets = set()
+    for more in ({}, {"policy": "none"}):
+        checks.look([{"module": "redis_maxmemory", "args": {"password": "given", **more}}], secrets)
+        assert "given" in secrets
+    assert "of the server" in secrets
 
 
 def test_services_that_wait_are_gathered_from_both_forms_of_a_result():
