@@ -64,10 +64,11 @@ class Asked:
     _name: str
     params: Mapping[str, Any]
     no_log_values: set[str]
+    warnings: list[str]
     check_mode: bool = True
 
     def warn(self, text: str) -> None:
-        """Nothing: whoever carries the task out is warned."""
+        self.warnings.append(text)
 
     def exit_json(self, **result: Any) -> NoReturn:
         raise Answered(result)
@@ -76,7 +77,7 @@ class Asked:
         raise Refused(msg)
 
 
-def ask(module: str, args: Mapping[str, Any], secrets: set[str]) -> Mapping[str, Any]:
+def ask(module: str, args: Mapping[str, Any], secrets: set[str], warnings: list[str]) -> Mapping[str, Any]:
     """What a module returns in check mode. Raises Refused with the message that it would fail with.
 
     What must not be shown is added to `secrets`, whatever comes of it: messages may hold it.
@@ -87,7 +88,7 @@ def ask(module: str, args: Mapping[str, Any], secrets: set[str]) -> Mapping[str,
     if checked.error_messages:
         raise Refused("; ".join(checked.error_messages))
     try:
-        task.work(Asked(module, checked.validated_parameters, secrets))
+        task.work(Asked(module, checked.validated_parameters, secrets, warnings))
     except Answered as answered:
         return answered.result
     raise Refused(f"{module} gave no answer")
@@ -108,8 +109,9 @@ def look(checks: Iterable[Mapping[str, Any]], secrets: set[str]) -> list[dict[st
     with project_task.one_look():
         for check in checks:
             row: dict[str, Any] = {"module": check["module"], "changed": False, "recreate_pending": [], "error": None}
+            row["warnings"] = []
             try:
-                result = ask(check["module"], check["args"], secrets)
+                result = ask(check["module"], check["args"], secrets, row["warnings"])
                 row.update(changed=bool(result["changed"]), recreate_pending=pending(result))
             except Refused as refused:
                 row["error"] = str(refused)

@@ -102,6 +102,11 @@ checks:
       description: The message that it would fail with, or V(null).
       type: str
       sample: null
+    warnings:
+      description: What it would warn about. The task itself warns of it where all is in place.
+      type: list
+      elements: str
+      sample: []
 """
 
 from typing import Any
@@ -127,6 +132,10 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     rows = checks.look(module.params["checks"], module.no_log_values)
     in_place = checks.in_place(rows)
+    if in_place:
+        # Nobody carries these tasks out, so nobody else would say it.
+        for warning in dict.fromkeys(text for row in rows for text in row["warnings"]):
+            module.warn(warning)
     module.exit_json(changed=False, checks=rows, in_place=in_place)
 
 

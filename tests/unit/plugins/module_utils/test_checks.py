@@ -138,6 +138,12 @@ def test_secrets_are_known_whatever_comes_of_a_check(monkeypatch):
     assert "of the server" in secrets
 
 
+def test_warnings_are_told_with_the_check_that_they_are_of(place):
+    (row,) = look(service(place, "api", "2"))
+    assert row["error"] is None
+    assert [text for text in row["warnings"] if "does not answer" in text] == row["warnings"] != []
+
+
 def test_services_that_wait_are_gathered_from_both_forms_of_a_result():
     services = [{"name": "api", "recreate_pending": True}, {"name": "bot", "recreate_pending": False}]
     assert checks.pending({"services": services, "recreate_pending": ["worker"]}) == ["api", "worker"]
