@@ -80,7 +80,8 @@ class Stage:
         self.folder = folder
         collection = folder / "ansible_collections/smallhost/headroom"
         (collection / "plugins/modules").mkdir(parents=True)
-        (collection / "plugins/lookup").symlink_to(ROOT / "plugins/lookup")
+        for kind in ("lookup", "filter", "module_utils"):
+            (collection / "plugins" / kind).symlink_to(ROOT / "plugins" / kind)
         for name in ("roles", "playbooks", "meta", "galaxy.yml"):
             (collection / name).symlink_to(ROOT / name)
         for module in ROOT.glob("plugins/modules/*.py"):
