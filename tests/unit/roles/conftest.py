@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -58,6 +59,15 @@ print(json.dumps({{
 }}))
 """
 
+# It keeps a list of what it was told to build and to remove.
+DOCKER = """\
+#!/bin/sh
+case "$1 $2" in
+  "image rm") grep -v -x "$3" {folder}/images > {folder}/left; mv {folder}/left {folder}/images ;;
+  build*) for word; do case $word in --tag=*) echo "${{word#--tag=}}" >> {folder}/images ;; esac; done ;;
+esac
+"""
+
 
 @dataclass
 class Played:
@@ -107,6 +117,17 @@ class Stage:
             cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
+
+    @contextlib.contextmanager
+    def engine(self, **programs):
+        """Have `docker` be a stand-in that keeps a list of images, and other programs these texts."""
+        (self.folder / "images").touch()
+        for name, text in {"docker": DOCKER.format(folder=self.folder), **programs}.items():
+            (self.folder / name).write_text(text)
+            (self.folder / name).chmod(0o755)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", str(self.folder), prepend=":")
+            yield
 
     def play(self, stage, check=False, answers=None, model=None, **variables):
         """Play one stage's role, and ask rollout's variables what they make of it. `model`: what Compose says."""

@@ -52,15 +52,6 @@ ASKS = {
     },
 }
 
-# It keeps a list of what it was told to build and to remove.
-DOCKER = """\
-#!/bin/sh
-case "$1 $2" in
-  "image rm") grep -v -x "$3" {folder}/images > {folder}/left; mv {folder}/left {folder}/images ;;
-  build*) for word; do case $word in --tag=*) echo "${{word#--tag=}}" >> {folder}/images ;; esac; done ;;
-esac
-"""
-
 
 @pytest.fixture(scope="module")
 def host(stage):
@@ -69,13 +60,7 @@ def host(stage):
     (folder / "etc").mkdir()
     (folder / "run").mkdir()
     (folder / "lib/bot").mkdir(parents=True)
-    (folder / "images").touch()
-    (folder / "ip").write_text("#!/bin/sh\necho []\n")
-    (folder / "docker").write_text(DOCKER.format(folder=folder))
-    for program in ("ip", "docker"):
-        (folder / program).chmod(0o755)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", str(folder), prepend=":")
+    with stage.engine(ip="#!/bin/sh\necho []\n"):
         variables = {
             "headroom_project_src": "/opt/bot",
             "headroom_services": SERVICES,

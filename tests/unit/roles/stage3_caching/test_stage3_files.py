@@ -12,25 +12,12 @@ SERVICES = [{"role": "bot", "service": "bot", "memory": "120M"}]
 ENVIRONMENT = {"PYTHONPATH": "/opt/headroom/site", "HEADROOM_REDIRECT": "http://headroom-gateway:8080=api.openai.com"}
 MODEL = {"name": "bot", "services": {"bot": {"image": "bot", "environment": ENVIRONMENT}}}
 
-# It keeps a list of what it was told to build and to remove.
-DOCKER = """\
-#!/bin/sh
-case "$1 $2" in
-  "image rm") grep -v -x "$3" {folder}/images > {folder}/left; mv {folder}/left {folder}/images ;;
-  build*) for word; do case $word in --tag=*) echo "${{word#--tag=}}" >> {folder}/images ;; esac; done ;;
-esac
-"""
-
 
 @pytest.fixture(scope="module")
 def play(stage):
     """Play the stage in a host's folder: play(check)."""
     folder = stage.folder
-    (folder / "images").touch()
-    (folder / "docker").write_text(DOCKER.format(folder=folder))
-    (folder / "docker").chmod(0o755)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", str(folder), prepend=":")
+    with stage.engine():
         yield lambda check=False: stage.play(
             "stage3_caching",
             check=check,
