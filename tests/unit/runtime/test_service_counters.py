@@ -101,3 +101,14 @@ def test_the_command_for_the_monitoring(tmp_path):
             check=True,
         )
         assert done.stdout == count
+
+
+def test_the_key_is_made_once_and_one_that_was_begun_and_not_written_is_made_up_for(tmp_path):
+    path = tmp_path / ".key"
+    path.touch(mode=0o600)  # as another process leaves it that is killed, or between its two steps
+    key = service_counters._key(str(path))
+    assert len(key) == 16 and path.read_bytes() == key
+    assert service_counters._key(str(path)) == key
+    path.unlink()
+    assert service_counters._key(str(path)) != key
+    assert path.stat().st_mode & 0o777 == 0o600

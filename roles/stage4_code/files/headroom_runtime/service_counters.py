@@ -122,30 +122,24 @@ def _added(old: bytes, pending: dict[str, float]) -> bytes:
     return write_counters({name: before[name] + pending[name] for name in NAMES}).encode()
 
 
-def _change(path: str, change: object) -> None:
-    """Replace a file's content by what `change` makes of it, one process at a time. Raises OSError."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def _change(path: str, change: object, mode: int = 0o644) -> bytes:
+    """Replace a file's content by what `change` makes of it, one process at a time; the content. Raises OSError."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         size = os.fstat(handle).st_size
-        new = change(os.pread(handle, size, 0))  # type: ignore[operator]
+        new: bytes = change(os.pread(handle, size, 0))  # type: ignore[operator]
         os.pwrite(handle, new, 0)
         if len(new) < size:
             os.ftruncate(handle, len(new))
+        return new
     finally:
         os.close(handle)
 
 
 def _key(path: str) -> bytes:
     """The secret that makes hashes useless elsewhere: made by the first process, readable by the owner alone."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        os.write(handle, os.urandom(16))
-        os.close(handle)
-    except FileExistsError:
-        pass
-    with open(path, "rb") as stream:
-        return stream.read()
+    return _change(path, lambda old: old or os.urandom(16), 0o600)
 
 
 _services: dict[tuple[str, str], ServiceCounters] = {}
