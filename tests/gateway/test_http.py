@@ -142,6 +142,22 @@ def test_long_bodies_pass_unchanged(gateway, seen, size, chunked):
     assert (answer.status, text) == (200, b"ok") and seen[0][3] == body
 
 
+def test_trailers_are_no_headers(gateway, seen):
+    Echo.script["/late"] = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Early: 1\r\n\r\n2\r\nok\r\n0\r\nX-Late: 1\r\n\r\n"
+    )
+    for size in (2, 150_000):
+        with connected(gateway) as connection:
+            connection.connect()
+            head = b"POST /echo/late HTTP/1.1\r\nHost: a\r\nX-Early: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            connection.sock.sendall(head + b"%x\r\n%s\r\n0\r\nX-Late: 1\r\n\r\n" % (size, b"x" * size))
+            with connection.sock.makefile("rb") as answer:
+                said = b"".join(iter(lambda: answer.read(1), b"k"))
+            assert b"x-early: 1" in said.lower() and b"x-late" not in said.lower()
+        names = [name.lower() for name, _value in seen[-1][2]]
+        assert "x-early" in names and "x-late" not in names
+
+
 def test_a_body_over_the_limit_is_not_kept(gateway, seen):
     Echo.script["/kept"] = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"a": 1}'
     small, large = json.dumps({"a": "x" * 1000}), json.dumps({"a": "x" * 200_000})

@@ -126,6 +126,7 @@ class Connection(asyncio.BufferedProtocol):
     def _reset(self) -> None:
         self._target = b""
         self._headers: Headers = []
+        self._coming: Headers = []  # of the head that is being read; of the trailers after a body, which nobody takes
         self._parts: list[bytes] = []
         self._size = 0
         self._long: _LongBody | None = None
@@ -199,9 +200,10 @@ class Connection(asyncio.BufferedProtocol):
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        self._coming.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        self._headers, self._coming = self._coming, []
         if self._parser.should_upgrade():
             return
         if header(self._headers, b"expect").lower() == b"100-continue":

@@ -129,6 +129,7 @@ class _Connection(asyncio.Protocol):
         if status < 200:
             return  # 100 Continue, 103 Early Hints: the answer is still to come
         self._head = Head(status, self._headers, self._reason)
+        self._headers = []  # of trailers after the body, which nobody takes
         framed = self._head.header(b"content-length") or b"chunked" in self._head.header(b"transfer-encoding").lower()
         self._to_the_end = not framed and status not in (204, 304)
         if self._method == "HEAD":
