@@ -27,7 +27,8 @@ _DEFAULT_PERIOD = 100_000  # microseconds, the kernel's default of cpu.cfs_perio
 # The largest limit the kernel takes, LLONG_MAX rounded down to a page: cgroup v1 shows it, and v2 shows "max", for a
 # container without a limit. The engine has no request for "no limit any more" (0 means "leave it", -1 is refused).
 UNLIMITED = 9_223_372_036_854_771_712
-_MINIMUM = 6 * 1024 * 1024  # bytes; the engine refuses smaller limits and reservations (moby daemon_unix.go)
+# Bytes: the smallest that the engine takes (moby daemon_unix.go) and a page, which is nobody's own choice.
+_NO_RESERVATION = 6 * 1024 * 1024 + 4096
 
 # Keys of HostConfig that `update` sets and that an undo has to know.
 LIVE_KEYS = ("Memory", "MemorySwap", "MemoryReservation", "NanoCpus", "CpuQuota", "CpuPeriod", "PidsLimit")
@@ -122,7 +123,7 @@ class Container:
         """Every limit that `Engine.update` can set. 0: none; for MemorySwap 0 or -1: none."""
         values = {key: int(self.host_config.get(key) or 0) for key in LIVE_KEYS}
         # What `restore_body` sends for "none" counts as none.
-        if values["MemoryReservation"] <= _MINIMUM:
+        if values["MemoryReservation"] < 0 or values["MemoryReservation"] == _NO_RESERVATION:
             values["MemoryReservation"] = 0
         if values["NanoCpus"] == _no_cpu_limit(len(os.sched_getaffinity(0))):
             values["NanoCpus"] = 0
@@ -317,7 +318,7 @@ def restore_body(container: Container, before: Mapping[str, int], version: int, 
         endless = UNLIMITED if version == 1 else -1
         body.update(Memory=memory, MemorySwap=before["MemorySwap"] if before["MemorySwap"] > 0 else endless)
     if live["MemoryReservation"] != before["MemoryReservation"]:
-        none = -1 if version == 1 else _MINIMUM
+        none = -1 if version == 1 else _NO_RESERVATION
         body["MemoryReservation"] = before["MemoryReservation"] if before["MemoryReservation"] > 0 else none
     if not _same_pids(live["PidsLimit"], before["PidsLimit"]):
         body["PidsLimit"] = before["PidsLimit"]

@@ -64,7 +64,7 @@ def test_limits_in_plain_words():
 UNLIMITED = dict.fromkeys(engine.LIVE_KEYS, 0)
 
 
-@pytest.mark.parametrize(("version", "swap", "low"), [(1, engine.UNLIMITED, -1), (2, -1, 6 * MIB)])
+@pytest.mark.parametrize(("version", "swap", "low"), [(1, engine.UNLIMITED, -1), (2, -1, 6 * MIB + 4096)])
 def test_taking_limits_away_again(version, swap, low):
     limited = container(Memory=5 * MIB, MemorySwap=5 * MIB, MemoryReservation=7 * MIB, NanoCpus=5, PidsLimit=7)
     assert engine.restore_body(limited, UNLIMITED, version, 2) == {
@@ -114,3 +114,9 @@ def test_only_a_socket_of_this_host(host):
 def test_a_stopped_engine_is_one_clear_error(tmp_path):
     with pytest.raises(engine.EngineError, match=r"does not answer at unix://.*Is it running"):
         engine.Engine(f"unix://{tmp_path}/none.sock")
+
+
+def test_the_smallest_reservation_is_one():
+    assert container(MemoryReservation=6 * MIB).live()["MemoryReservation"] == 6 * MIB
+    for none in (None, 0, -1, 6 * MIB + 4096):
+        assert container(MemoryReservation=none).live()["MemoryReservation"] == 0
