@@ -29,6 +29,7 @@ def services(model: Mapping[str, Any], environment: Sequence[str]) -> dict[str, 
         variables = service.get("environment") or {}
         found[name] = {
             "image": service.get("image") or f"{model['name']}-{name}",
+            "image_named": bool(service.get("image")),
             "network_mode": mode,
             "networks": [] if mode else list(service.get("networks") or ["default"]),
             "memory": int(service.get("mem_limit") or deployed.get("memory") or 0),

@@ -74,6 +74,10 @@ services:
       description: Its image, which has a name of Compose's making where the service is built and gives none.
       type: str
       sample: deploy-api
+    image_named:
+      description: Whether the compose file names its image.
+      type: bool
+      sample: false
     network_mode:
       description: The network mode; empty where the service is in networks.
       type: str

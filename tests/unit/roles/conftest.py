@@ -51,10 +51,12 @@ params = json.load(open(sys.argv[1]))
 model = json.load(open("{folder}/model.json"))
 with open("{folder}/calls", "a") as calls:
     calls.write(json.dumps(["{name}", params]) + chr(10))
-images = open("{folder}/images").read().split() if os.path.exists("{folder}/images") else []
+def words(name):
+    return open("{folder}/" + name).read().split() if os.path.exists("{folder}/" + name) else []
 print(json.dumps({{
-    "changed": False, "project": "bot", "compose_argv": ["docker", "compose"], "images": images, "unfinished": None,
-    "services": project_view.services(model, params["environment"]), "containers": [],
+    "changed": False, "project": "bot", "compose_argv": ["docker", "compose"], "images": words("images"),
+    "services": project_view.services(model, params["environment"]), "unfinished": None,
+    "containers": [{{"service": name, "running": True}} for name in words("running")],
     "tree": project_view.tree("{folder}/lib/bot", params["paths"]),
 }}))
 """

@@ -27,6 +27,7 @@ def test_services_are_told_without_what_was_not_asked_for():
     assert project_view.services(MODEL, ["PYTHONPATH", "HEADROOM_RUNTIME"]) == {
         "api": {
             "image": "bot-api",
+            "image_named": False,
             "network_mode": "",
             "networks": ["front", "back"],
             "memory": 150_000_000,
@@ -35,6 +36,7 @@ def test_services_are_told_without_what_was_not_asked_for():
         },
         "redis": {
             "image": "redis:7",
+            "image_named": True,
             "network_mode": "service:api",
             "networks": [],
             "memory": 0,

@@ -15,7 +15,8 @@ import pytest
 yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).resolve().parents[4]
-SITE = "smallhost.headroom.site"
+SITE, STAGE_1 = "smallhost.headroom.site", "smallhost.headroom.stage1"
+LOCAL = ("-i", "localhost,", "-c", "local")
 
 SERVICES = [
     {"role": "bot", "service": "bot", "memory": "120M", "cpus": 0.5},
@@ -31,7 +32,7 @@ MODEL = {
         "bot": {"image": "bot", "environment": ENVIRONMENT, "mem_limit": "150000000", "network_mode": "host"},
         "api": {"image": "api", "environment": ENVIRONMENT, "networks": {"front": None}},
         "worker": {"image": "worker", "environment": ENVIRONMENT},
-        "redis": {"image": "redis:7"},
+        "redis": {"build": {"context": "redis"}},
         "redis2": {"image": "redis:7"},
     },
 }
@@ -77,8 +78,7 @@ def host(stage):
 
 def played(stage, variables, *arguments, in_place=True):
     """What came of a playbook: its output, and the calls of modules."""
-    where = ("-i", "localhost,", "-c", "local")
-    code, output = stage.ansible(*where, *arguments, answers={"plan_info": {"in_place": in_place}}, **variables)
+    code, output = stage.ansible(*LOCAL, *arguments, answers={"plan_info": {"in_place": in_place}}, **variables)
     assert code == 0, output
     return output, [json.loads(line) for line in (stage.folder / "calls").read_text().splitlines()]
 
@@ -113,6 +113,14 @@ def test_it_asks_for_what_the_tasks_ask_for(stage, host, ask):
     (checks,) = [args["checks"] for module, args in calls if module == "plan_info"]
     assert {asked(check["module"], check["args"]) for check in checks} == wanted
     assert len(checks) == len(wanted)
+    added = {
+        entry["name"]: entry["definition"]
+        for check in checks
+        for entry in check["args"].get("services", [])
+        if "definition" in entry
+    }
+    # The application's own image is no Redis for the cache.
+    assert added["headroom-cache"]["image"] == "redis:7-alpine"
 
 
 def test_with_nothing_to_do_no_stage_is_gone_through(stage, host):
@@ -139,6 +147,36 @@ def test_a_file_that_is_missing_is_seen_before_any_module_is_asked(stage, host):
         assert look_only(stage, host) == ["compose_project_info"], lost
         path.write_bytes(text)
     assert look_only(stage, host) == ["compose_project_info", "plan_info"]
+
+
+def test_what_stage_3_refuses_is_left_to_it(stage, host):
+    alone = {**MODEL["services"], "worker": {**MODEL["services"]["worker"], "network_mode": "none"}}
+    (stage.folder / "model.json").write_text(json.dumps({**MODEL, "services": alone}))
+    assert look_only(stage, host) == ["compose_project_info"]
+    (stage.folder / "model.json").write_text(json.dumps(MODEL))
+    (stage.folder / "ip").write_text('#!/bin/sh\necho \'[{"dst": "10.254.0.0/16"}]\'\n')
+    assert look_only(stage, host) == ["compose_project_info"]
+    (stage.folder / "ip").write_text("#!/bin/sh\necho '[]'\n")
+    assert look_only(stage, host) == ["compose_project_info", "plan_info"]
+
+
+@pytest.mark.parametrize("hosts", [["localhost"], "localhost,"])
+def test_hosts_may_be_a_list_or_a_text(stage, host, hosts):
+    assert "no hosts matched" in played(stage, {**host, "headroom_hosts": hosts}, SITE)[0]
+    assert "Validating arguments" in played(stage, {**host, "headroom_hosts": hosts}, STAGE_1)[0]
+
+
+def test_a_service_that_has_gone_from_the_files_and_still_runs_can_be_taken_back(stage, host):
+    gone = {name: service for name, service in MODEL["services"].items() if name != "redis2"}
+    (stage.folder / "model.json").write_text(json.dumps({**MODEL, "services": gone}))
+    try:
+        code, output = stage.ansible(*LOCAL, STAGE_1, **host, headroom_state="absent")
+        assert code == 2 and "names redis2, which the project bot does" in " ".join(output.split())
+        (stage.folder / "running").write_text("redis2")
+        played(stage, {**host, "headroom_state": "absent"}, STAGE_1)
+    finally:
+        (stage.folder / "model.json").write_text(json.dumps(MODEL))
+        (stage.folder / "running").write_text("")
 
 
 def test_an_undo_and_a_check_go_through_the_stages(stage, host):
